@@ -1,0 +1,1 @@
+"""Attribution graphs of PyTorch networks: compute, keep, query, train by them."""
