@@ -1,6 +1,6 @@
 """All edges of a layer by one contraction.
 
-A layer computes `z_j = sum_i W_ji a_i + b_j`. Every method gives each sample a source factor `s_i` (one a source neuron,
+A layer computes `z_j = sum_i W_ji a_i + b_j`. Every method gives each sample a source factor `s_i` (one a source,
 `a` or `a - a'`) and a target factor `t_j` (one a target neuron, a gradient or a multiplier), and the edge i -> j is
 
     weight_ji = W_ji * sum_samples s_i t_j
