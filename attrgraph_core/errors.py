@@ -1,0 +1,8 @@
+"""What goes wrong in a way its user can mend."""
+
+
+class AttrGraphError(Exception):
+    """An error whose message, one line or a few, names the wrong value and the way out.
+
+    Command lines print the message alone; every other exception is a defect of ours and keeps its trace.
+    """
