@@ -1,0 +1,68 @@
+"""The neuron attributions of Captum, to hold ours against."""
+
+from dataclasses import dataclass
+
+import torch
+from captum.attr import LayerDeepLift, LayerGradientXActivation
+from torch import Tensor, nn
+
+from attrgraph_core.attribution.attribute import evaluation_mode
+from attrgraph_core.attribution.baseline import make_baseline
+from attrgraph_core.attribution.factors import per_sample
+from attrgraph_core.attribution.methods import attribution_method
+from attrgraph_core.attribution.structure import network_structure
+from attrgraph_core.errors import AttrGraphError
+
+LARGEST_CAPTUM_RESIDUAL = 1e-3  # of the mean score: beyond it Captum's own figures do not add up
+
+
+@dataclass(frozen=True)
+class CaptumComparison:
+    """How far our neuron attributions are from Captum's.
+
+    `largest_difference` is relative to the largest attribution of its layer, over the `compared` layers. The layers
+    in `captum_incomplete` were left out, as Captum's own DeepLIFT figures there miss the score that they explain.
+    """
+
+    largest_difference: float
+    compared: tuple[str, ...]
+    captum_incomplete: tuple[str, ...]
+
+
+def compare_with_captum(
+    model: nn.Module, inputs: Tensor, labels: Tensor, method: str, baseline: str | Tensor | None = None
+) -> CaptumComparison:
+    """Hold the attributions at the outputs of the Linear and Conv layers against Captum's.
+
+    Captum 0.9's DeepLIFT is not complete below a ReLU that feeds a max pooling, raises on reused activations, and is
+    wrong on functional ones; ours is complete on all of them.
+    """
+    with evaluation_mode(model):
+        structure = network_structure(model)
+        _, reference = make_baseline(baseline, inputs)
+        ours = attribution_method(method).factors(structure, inputs, labels, reference)
+        largest, compared, incomplete = 0.0, [], []
+        for layer in structure.layers:
+            expected = _captum(model, model.get_submodule(layer.name), inputs, labels, method, reference)
+            residual = (per_sample(expected) - ours.explained).abs().mean() / ours.explained.abs().mean()
+            if method == "deeplift" and residual > LARGEST_CAPTUM_RESIDUAL:
+                incomplete.append(layer.name)
+                continue
+            compared.append(layer.name)
+            factors = ours.layers[layer.name]
+            difference = (factors.output * factors.target - expected).abs().max()
+            largest = max(largest, float(difference / expected.abs().max().clamp_min(1e-12)))
+    return CaptumComparison(largest, tuple(compared), tuple(incomplete))
+
+
+def _captum(
+    model: nn.Module, layer: nn.Module, inputs: Tensor, labels: Tensor, method: str, baseline: Tensor
+) -> Tensor:
+    if method == "deeplift":
+        result = LayerDeepLift(model, layer).attribute(inputs, baseline.expand_as(inputs), target=labels)
+    elif method == "gradient_times_activation":
+        result = LayerGradientXActivation(model, layer).attribute(inputs, target=labels)
+    else:
+        raise AttrGraphError(f"Captum has no twin of method {method!r}")
+    assert isinstance(result, torch.Tensor)
+    return result.detach()

@@ -1,0 +1,279 @@
+"""Attribution graphs of whole networks: hand-worked values, Captum's figures, and what must add up."""
+
+from collections import OrderedDict
+
+import pytest
+import torch
+from captum.attr import DeepLift
+from torch import nn
+from torch.nn import functional
+
+from attrgraph_core import AttrGraphError, attribute, attribute_dataset
+from attrgraph_core.attribution.captum_check import compare_with_captum
+from attrgraph_core.attribution.deeplift import rescale_max_pool
+from attrgraph_core.attribution.methods import METHODS
+
+SAMPLES = 12
+
+
+@pytest.fixture
+def two_layer_network():
+    """(x1, x2) -> h = relu(x1 + 1, x1 - x2) -> scores (2*h1 + 3*h2, -h1 + 1)."""
+    network = nn.Sequential(OrderedDict(hidden=nn.Linear(2, 2), relu=nn.ReLU(), output=nn.Linear(2, 2))).double()
+    network.hidden.weight.data = torch.tensor([[1.0, 0.0], [1.0, -1.0]]).double()
+    network.hidden.bias.data = torch.tensor([1.0, 0.0]).double()
+    network.output.weight.data = torch.tensor([[2.0, 3.0], [-1.0, 0.0]]).double()
+    network.output.bias.data = torch.tensor([0.0, 1.0]).double()
+    return network
+
+
+def mlp() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        OrderedDict(
+            fc1=nn.Linear(6, 8), relu1=nn.ReLU(), drop=nn.Dropout(0.5), fc2=nn.Linear(8, 7), tanh=nn.Tanh(),
+            output=nn.Linear(7, 3),
+        )
+    ).double()  # fmt: skip
+
+
+def cnn(pool: nn.Module | None = None) -> nn.Module:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(1, 4, 3, padding=1), norm=nn.BatchNorm2d(4), relu1=nn.ReLU(),
+            pool=pool or nn.MaxPool2d(2), conv2=nn.Conv2d(4, 5, 3), relu2=nn.ReLU(), flatten=nn.Flatten(),
+            fc=nn.LazyLinear(6), relu3=nn.ReLU(), output=nn.Linear(6, 3),
+        )
+    ).double()  # fmt: skip
+    network(torch.randn(32, 1, 8, 8, dtype=torch.float64))  # moves the running statistics
+    return network
+
+
+def samples_for(network: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    shape = (1, 8, 8) if any(isinstance(module, nn.Conv2d) for module in network.modules()) else (6,)
+    return torch.randn(SAMPLES, *shape, generator=generator, dtype=torch.float64), torch.arange(SAMPLES) % 3
+
+
+class FunctionalNetwork(nn.Module):
+    """Functional and repeated activations, a pooling with overlapping windows: what hooks on modules miss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv1, self.conv2 = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 4, 3)
+        self.fc, self.relu = nn.Linear(4 * 2 * 2, 3), nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        x = functional.max_pool2d(self.relu(self.conv1(x)), 3, stride=2, padding=1)
+        x = self.relu(self.conv2(x))
+        return self.fc(torch.tanh(x.view(x.size(0), -1)))
+
+
+NETWORKS = {"mlp": mlp, "cnn": cnn, "functional": lambda: FunctionalNetwork().double()}
+
+
+def table(frame, *columns):
+    return [tuple(row) for row in frame[list(columns)].itertuples(index=False)]
+
+
+def test_deeplift_matches_hand_worked_values(two_layer_network):
+    # x = (3, 1), x' = 0: h = (4, 2), h' = (1, 0), both units on, multipliers 2 and 3
+    graph = attribute(two_layer_network, torch.tensor([[3.0, 1.0]]).double(), target=0)
+    assert table(graph.neurons, "layer", "index", "kind", "attribution") == [
+        ("input", 0, "input", 15.0), ("input", 1, "input", -3.0),
+        ("hidden", 0, "unit", 6.0), ("hidden", 1, "unit", 6.0),
+        ("output", 0, "output", 12.0), ("output", 1, "output", 0.0),
+    ]  # fmt: skip
+    assert table(graph.edges, "source_layer", "source_index", "target_layer", "target_index", "weight") == [
+        ("input", 0, "hidden", 0, 6.0), ("input", 1, "hidden", 0, 0.0),
+        ("input", 0, "hidden", 1, 9.0), ("input", 1, "hidden", 1, -3.0),
+        ("hidden", 0, "output", 0, 6.0), ("hidden", 1, "output", 0, 6.0),
+        ("hidden", 0, "output", 1, 0.0), ("hidden", 1, "output", 1, 0.0),
+    ]  # fmt: skip
+    assert graph.completeness_delta == 0.0
+    assert (graph.method, graph.target, graph.baseline, graph.sample_count) == ("deeplift", "class:0", "zeros", 1)
+
+
+def test_gradient_times_activation_matches_hand_worked_values(two_layer_network):
+    inputs = torch.tensor([[3.0, 1.0]]).double()
+    graph = attribute(two_layer_network, inputs, target=0, method="gradient_times_activation")
+    assert graph.neurons["attribution"].tolist() == [15.0, -3.0, 8.0, 6.0, 14.0, 0.0]
+    # the bias of hidden/0 keeps 2 of its 8
+    assert graph.edges["weight"].tolist() == [6.0, 0.0, 9.0, -3.0, 8.0, 6.0, 0.0, 0.0]
+    assert graph.completeness_delta == 0.0
+
+
+CAPTUM_WARNS = pytest.mark.filterwarnings("ignore:Setting (forward|backward):UserWarning")  # of its own hooks
+
+
+@CAPTUM_WARNS
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("network", [mlp, lambda: cnn(nn.AvgPool2d(2))], ids=["mlp", "cnn"])
+def test_neurons_equal_captum(network, method):
+    model = network()
+    comparison = compare_with_captum(model, *samples_for(model), method, "mean")
+    assert comparison.largest_difference < 1e-10
+    assert comparison.captum_incomplete == ()
+
+
+@CAPTUM_WARNS
+def test_captum_misses_the_score_below_an_activation_that_feeds_a_max_pooling():
+    """Why a chain of ReLU and max pooling is not held against Captum; ours is complete there, see below."""
+    model = cnn()
+    comparison = compare_with_captum(model, *samples_for(model), "deeplift", "mean")
+    assert comparison.captum_incomplete == ("conv1",)
+    assert comparison.largest_difference < 1e-10
+
+
+@CAPTUM_WARNS
+def test_max_pooling_equals_captum():
+    model = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4, 2)).double()
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(5, 1, 4, 4, generator=generator, dtype=torch.float64).requires_grad_()
+    baseline = torch.randn(1, 1, 4, 4, generator=generator, dtype=torch.float64)
+    expected = DeepLift(model).attribute(inputs, baseline.expand_as(inputs), target=0)
+    values = inputs.detach().clone().requires_grad_()
+    scores = model[1:](rescale_max_pool(values, baseline, {"kernel_size": 2}))[:, 0]
+    (multiplier,) = torch.autograd.grad(scores.sum(), values)
+    torch.testing.assert_close(multiplier * (inputs - baseline).detach(), expected.detach())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_deeplift_is_complete_at_every_layer(name):
+    model = NETWORKS[name]()
+    inputs, labels = samples_for(model)
+    graph = attribute(model, inputs, labels, baseline="mean")
+    model.eval()
+    explained = model(inputs) - model(inputs.mean(dim=0, keepdim=True))
+    expected = explained.gather(1, labels[:, None]).mean().item()
+    assert graph.neurons.groupby("layer")["attribution"].sum().tolist() == pytest.approx(
+        [expected] * graph.neurons["layer"].nunique(), abs=1e-10
+    )
+    assert graph.completeness_delta < 1e-10
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_deeplift_edges_sum_to_their_neurons_on_both_sides(name):
+    model = NETWORKS[name]()
+    graph = attribute(model, *samples_for(model))
+    neurons = graph.neurons.set_index(["layer", "index"])["attribution"]
+    incoming = graph.edges.groupby(["target_layer", "target_index"])["weight"].sum()
+    outgoing = graph.edges.groupby(["source_layer", "source_index"])["weight"].sum()
+    for sums in (incoming, outgoing):
+        expected = neurons.loc[sums.index]
+        assert (sums - expected).abs().max() < 1e-10
+
+
+def test_gradient_edges_into_a_neuron_leave_its_bias():
+    model = mlp()
+    inputs, labels = samples_for(model)
+    graph = attribute(model, inputs, labels, method="gradient_times_activation")
+    model.eval()
+    hidden = model.fc1(inputs)
+    score = model[1:](hidden).gather(1, labels[:, None]).sum()
+    (gradient,) = torch.autograd.grad(score, hidden)
+    expected = ((hidden - model.fc1.bias) * gradient).mean(dim=0)
+    incoming = graph.edges[graph.edges.target_layer == "fc1"].groupby("target_index")["weight"].sum()
+    assert incoming.tolist() == pytest.approx(expected.tolist(), abs=1e-12)
+
+
+def test_gradient_times_activation_adds_up_with_its_biases_in_a_piecewise_linear_network():
+    model = cnn()
+    graph = attribute(model, *samples_for(model), method="gradient_times_activation")
+    assert graph.completeness_delta < 1e-12
+    assert attribute(mlp(), *samples_for(mlp()), method="gradient_times_activation").completeness_delta > 1e-3  # tanh
+
+
+def test_class_graphs_are_the_parts_of_the_label_graph():
+    model = cnn()
+    inputs, labels = samples_for(model)
+    batches = [(inputs[:5], labels[:5]), (inputs[5:], labels[5:])]
+    graphs = attribute_dataset(model, batches, target="all")
+    assert list(graphs) == ["class:0", "class:1", "class:2", "label"]
+    for class_id in range(3):
+        alone = attribute(model, inputs[labels == class_id], class_id)
+        assert graphs[f"class:{class_id}"].edges["weight"].tolist() == pytest.approx(alone.edges["weight"].tolist())
+        assert graphs[f"class:{class_id}"].sample_count == 4
+    mean = sum(graphs[f"class:{c}"].edges["abs_weight"] for c in range(3)) / 3
+    assert graphs["label"].edges["abs_weight"].tolist() == pytest.approx(mean.tolist())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_attribution_leaves_no_trace(method):
+    model = cnn().train()
+    model.norm.eval()
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    random_state = torch.get_rng_state()
+    attribute(model, *samples_for(model), method=method)
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert model.training
+    assert not model.norm.training
+    assert not any(module._forward_hooks or module._backward_hooks for module in model.modules())
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return self.fc(x) + x
+
+
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.fc(x) if x.sum() > 0 else self.fc(-x)
+
+
+SHARED = nn.Linear(6, 6)
+REFUSED = {
+    "goes to fc, add": Residual(),
+    "used more than once": nn.Sequential(SHARED, nn.ReLU(), SHARED),
+    "no rule is known for Softmax at '1'": nn.Sequential(nn.Linear(6, 3), nn.Softmax(dim=1)),
+    "no rule is known for LayerNorm": nn.Sequential(nn.Linear(6, 6), nn.LayerNorm(6), nn.Linear(6, 3)),
+    "cannot be traced": Branching(),
+    "no Linear or Conv2d": nn.Sequential(nn.ReLU()),
+    "keeps no running statistics": nn.Sequential(
+        nn.Linear(6, 4), nn.BatchNorm1d(4, track_running_stats=False), nn.Linear(4, 3)
+    ),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_a_network_whose_graph_would_be_wrong_is_refused_by_name(message):
+    with pytest.raises(AttrGraphError, match=message):
+        attribute(REFUSED[message], torch.zeros(2, 6), 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"target": 3}, "target 3 is outside the network's 3 outputs"),
+        ({"target": torch.tensor([0, -1])}, "target -1 is outside"),
+        ({"target": torch.tensor([0])}, "2 inputs need as many labels"),
+        ({"method": "magic"}, "unknown attribution method 'magic'; known are deeplift"),
+        ({"baseline": "ones"}, "unknown baseline 'ones'"),
+        ({"baseline": torch.zeros(5)}, r"baseline has shape \(5,\)"),
+        ({"inputs": torch.full((2, 6), torch.nan).double()}, "not finite"),
+        ({"inputs": torch.zeros(0, 6).double()}, "no samples"),
+    ],
+)
+def test_bad_input_is_named(arguments, message):
+    given = {"inputs": torch.ones(2, 6).double(), "target": 0} | arguments
+    with pytest.raises(AttrGraphError, match=message):
+        attribute(mlp(), **given)
+
+
+def test_diverged_weights_are_named():
+    model = mlp()
+    model.fc2.weight.data[0, 0] = torch.inf
+    with pytest.raises(AttrGraphError, match="not finite"):
+        attribute(model, *samples_for(model))
