@@ -1,0 +1,10 @@
+"""The neurons of largest influence. It repeats itself from stage to stage: compare it with `random`."""
+
+import numpy as np
+import pandas as pd
+
+
+def select(candidates: pd.DataFrame, count: int, generator: np.random.Generator) -> list[int]:
+    """The `count` neurons with the largest `influence`; of equal ones, the lower index."""
+    ranked = candidates.sort_values(["influence", "index"], ascending=[False, True])
+    return ranked["index"].head(count).tolist()
