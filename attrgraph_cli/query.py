@@ -1,0 +1,166 @@
+"""`attrgraph query`: ask the graphs, by a query of `cypher/analysis/` or in Cypher of one's own."""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from attrgraph_core.errors import AttrGraphError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from attrgraph_core.store.graph_store import GraphStore
+    from attrgraph_core.store.queries import CypherQuery
+
+
+LATEST = ("graph_id", "stage_id", "run_id")  # parameters that mean the newest where they are left out
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+    csv = "csv"
+    parquet = "parquet"
+
+
+def query(
+    name: Annotated[str | None, typer.Argument(help="A query's name; --list shows them.")] = None,
+    param: Annotated[list[str] | None, typer.Option("--param", "-p", help="key=value; may be repeated.")] = None,
+    cypher: Annotated[str | None, typer.Option(help="Cypher of your own, run read-only.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Let --cypher change the database.")] = False,
+    list_queries: Annotated[bool, typer.Option("--list", help="Show what each query answers.")] = False,
+    format: Annotated[Format, typer.Option("--format", "-f", help="How to print the rows.")] = Format.table,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")] = None,
+) -> None:
+    """Ask the attribution graphs and print the rows.
+
+    A parameter graph_id, run_id or stage_id that is left out means the newest: the last stage's last graph of the true
+    class. Which one that is goes to stderr.
+    """
+    asked = [bool(name), cypher is not None, list_queries]
+    if sum(asked) != 1:
+        raise typer.BadParameter("give one of: a query's NAME, --cypher '...', --list")
+    if list_queries:
+        _print_list(Console())
+        return
+    if write and cypher is None:
+        raise typer.BadParameter("--write goes with --cypher; the named queries only read")
+    if format is Format.parquet and output is None:
+        raise typer.BadParameter("--format parquet needs a file: --output rows.parquet")
+    if output is not None and not output.parent.is_dir():
+        raise AttrGraphError(f"there is no folder {output.parent} to write {output.name} to")
+    from attrgraph_core.store.graph_store import GraphStore
+    from attrgraph_core.store.queries import load_query
+
+    texts = _pairs(param or [])
+    found = load_query(name) if name else None
+    if found is not None:
+        _check_names(found, texts)
+    with GraphStore.open() as store:
+        if found is None:
+            table = store.run_cypher(cypher or "", {key: _literal(text) for key, text in texts.items()}, not write)
+        else:
+            table = store.query(found, **_parameters(found, texts, store))
+    _print(table, format, output)
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    pairs = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise AttrGraphError(f"--param {text!r} is not key=value, such as --param top_k=5")
+        pairs[key] = value
+    return pairs
+
+
+def _check_names(found: "CypherQuery", texts: dict[str, str]) -> None:
+    """Types and names, before a server is started for them."""
+    from attrgraph_core.store.queries import coerce
+
+    coerce(found, {**dict.fromkeys([key for key in LATEST if key in found.params], "latest"), **texts})
+
+
+def _literal(text: str) -> Any:
+    """A parameter of free Cypher: JSON where it is some, else the text itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _parameters(found: "CypherQuery", texts: dict[str, str], store: "GraphStore") -> dict[str, Any]:
+    from attrgraph_core.store.queries import coerce
+
+    left_out = [key for key, known in found.params.items() if key in LATEST and known.is_required and key not in texts]
+    if left_out:
+        latest = store.query("latest_graph")
+        if latest.empty:
+            raise AttrGraphError("the store holds no graphs yet; `attrgraph run experiments/digits.yaml` makes some")
+        for key in left_out:
+            texts = texts | {key: str(latest[key].iloc[0])}
+            print(f"{key} = {texts[key]}", file=sys.stderr)
+    return coerce(found, texts)
+
+
+def _print_list(console: Console) -> None:
+    from attrgraph_core.store.queries import load_query, query_names
+
+    table = Table(title="attrgraph query NAME --param key=value")
+    for column in ("query", "what it answers", "parameters"):
+        table.add_column(column, overflow="fold")
+    for name in query_names():
+        known = load_query(name)
+        parameters = [
+            f"{key}: {parameter.type}" + ("" if parameter.is_required else f" = {json.dumps(parameter.default)}")
+            for key, parameter in known.params.items()
+            if key != "projection"
+        ]
+        table.add_row(name, known.title, "\n".join(parameters))
+    console.print(table)
+
+
+def _print(table: "pd.DataFrame", format: Format, output: Path | None) -> None:
+    if format is Format.parquet:
+        assert output is not None
+        table.to_parquet(output)
+        return
+    if format is Format.json:
+        text = table.to_json(orient="records", indent=1) + "\n"
+    elif format is Format.csv:
+        text = table.to_csv(index=False)
+    elif output is None:
+        _print_table(table)
+        return
+    else:
+        text = table.to_string(index=False) + "\n"
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def _print_table(table: "pd.DataFrame") -> None:
+    # Piped, a table must not be cut to a terminal's width that is not there.
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    shown = Table()
+    for column in table.columns:
+        shown.add_column(str(column), overflow="fold")
+    for row in table.itertuples(index=False):
+        shown.add_row(*(_cell(value) for value in row))
+    console.print(shown)
+    console.print(f"{len(table)} rows", style="dim", highlight=False)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return " → ".join(map(str, value))
+    return str(value)
