@@ -1,0 +1,142 @@
+"""A query as a file of `cypher/` has it: what it answers, what it takes and what it returns.
+
+    // What it answers, in a sentence.
+    //
+    // @param  top_k      INTEGER  how many neurons [default 20]
+    // @return influence  FLOAT    what the column holds
+    // @requires gds
+
+A header whose parameters differ from the `$names` of the text is refused. `[default x]` (a JSON value) makes a
+parameter optional; a line without a tag goes on with the description above it. `@requires gds` marks a query that
+needs Graph Data Science.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from attrgraph_core.errors import AttrGraphError
+
+TYPES = ("INTEGER", "FLOAT", "BOOLEAN", "STRING", "MAP", "LIST<INTEGER>", "LIST<FLOAT>", "LIST<STRING>", "LIST<MAP>")
+
+_TAG = re.compile(r"@(\w+)\s*(.*)")
+_DEFAULT = re.compile(r"\s*\[default (.+)\]\s*$")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a query takes under one name. `default` counts only where `is_required` is false."""
+
+    type: str
+    description: str
+    is_required: bool = True
+    default: Any = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a query returns under one name."""
+
+    type: str
+    description: str
+
+
+@dataclass(frozen=True)
+class CypherQuery:
+    """A query as its file has it; `hash` (16 hexadecimal digits) is that of the text without comments."""
+
+    name: str
+    folder: str
+    title: str
+    text: str
+    params: Mapping[str, Parameter]
+    returns: Mapping[str, Column]
+    requires: tuple[str, ...]
+    hash: str
+
+    @property
+    def needs_graph_data_science(self) -> bool:
+        return "gds" in self.requires
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """The text without comments, cut at each `;` that ends a line. One statement but in `schema/`."""
+        parts = re.split(r";[ \t]*(?:\n|$)", _without_comments(self.text))
+        return tuple(part.strip() for part in parts if part.strip())
+
+
+def parse_query(name: str, text: str, folder: str = "analysis") -> CypherQuery:
+    """A query from its text. Raises AttrGraphError where the header is missing, malformed or not true to the text."""
+    where = f"{folder}/{name}.cypher"
+    header = []
+    for line in text.splitlines():
+        if not line.startswith("//"):
+            break
+        header.append(line.removeprefix("//").strip())
+    title: list[str] = []
+    tags: list[list[str]] = []
+    for line in header:
+        match = _TAG.fullmatch(line)
+        if match:
+            tags.append([match[1], match[2]])
+        elif line and tags:
+            tags[-1][1] += f" {line}"
+        elif line:
+            title.append(line)
+    if not title:
+        raise AttrGraphError(f"{where} does not begin with '// ' and a sentence that says what it answers")
+
+    params: dict[str, Parameter] = {}
+    returns: dict[str, Column] = {}
+    requires: list[str] = []
+    for tag, content in tags:
+        if tag == "requires":
+            requires += content.split()
+            continue
+        words = content.split(maxsplit=2)
+        if tag not in ("param", "return") or len(words) < 3 or words[1] not in TYPES:
+            raise AttrGraphError(
+                f"{where}: '@{tag} {' '.join(content.split())}' is not '@param' or '@return', a name, a type of {', '.join(TYPES)}, and a "
+                "description"
+            )
+        if words[0] in (params if tag == "param" else returns):
+            raise AttrGraphError(f"{where}: @{tag} {words[0]} is there twice")
+        if tag == "return":
+            returns[words[0]] = Column(words[1], words[2])
+        else:
+            params[words[0]] = _parameter(where, *words)
+    body = _without_comments(text).strip()
+    used = set(re.findall(r"\$([A-Za-z_]\w*)", body))
+    if used != set(params):
+        raise AttrGraphError(
+            f"{where}: the header has the parameters {sorted(params)}, the text uses {sorted(used)}; make them the same"
+        )
+    return CypherQuery(
+        name=name,
+        folder=folder,
+        title=" ".join(title),
+        text=text,
+        params=MappingProxyType(params),
+        returns=MappingProxyType(returns),
+        requires=tuple(requires),
+        hash=hashlib.sha256(body.encode()).hexdigest()[:16],
+    )
+
+
+def _parameter(where: str, name: str, type_name: str, description: str) -> Parameter:
+    match = _DEFAULT.search(description)
+    if match is None:
+        return Parameter(type_name, description)
+    try:
+        default = json.loads(match[1])
+    except json.JSONDecodeError:
+        raise AttrGraphError(f"{where}: the default of {name}, {match[1]}, is no JSON value") from None
+    return Parameter(type_name, description[: match.start()], is_required=False, default=default)
+
+
+def _without_comments(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("//"))

@@ -1,0 +1,147 @@
+"""Statements on one server, and what goes wrong with them in words that a user can act on."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, LiteralString, cast
+
+import neo4j
+import pandas as pd
+from neo4j.exceptions import DriverError, Neo4jError
+
+from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.store.connection import CONNECTION_TIMEOUT_SECONDS, Connection, describe_driver_error
+from attrgraph_core.store.cypher_query import CypherQuery
+from attrgraph_core.store.parameters import check_parameters
+from attrgraph_core.store.queries import load_query
+
+
+class Database:
+    """A server's user database. Every method raises AttrGraphError for what the server or the way to it refuses."""
+
+    def __init__(self, connection: Connection):
+        self.connection = connection
+        self._has_graph_data_science: bool | None = None
+        try:
+            self.driver = neo4j.GraphDatabase.driver(
+                connection.uri,
+                auth=(connection.user, connection.password),
+                connection_timeout=CONNECTION_TIMEOUT_SECONDS,
+                max_transaction_retry_time=10.0,
+                # A label that nothing carries yet is no news on a database that fills.
+                notifications_min_severity=neo4j.NotificationMinimumSeverity.OFF,
+            )
+        except (DriverError, Neo4jError, ValueError, OSError) as error:
+            raise describe_driver_error(error, connection) from error
+
+    def close(self) -> None:
+        self.driver.close()
+
+    def write(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Run a query of `cypher/ingest/` in one transaction; its rows."""
+        text = load_query(f"ingest/{name}").text
+
+        def work(transaction: neo4j.ManagedTransaction) -> list[dict[str, Any]]:
+            return transaction.run(cast(LiteralString, text), parameters).data()
+
+        try:
+            with self.driver.session() as session:
+                return session.execute_write(work)
+        except (DriverError, Neo4jError, OSError) as error:
+            raise describe_driver_error(error, self.connection) from error
+
+    def write_until_none(self, name: str, **parameters: Any) -> None:
+        """Run a query that does a batch of its work, and returns how much it did, until there is nothing left to do."""
+        while next(iter(self.write(name, **parameters)[0].values())):
+            pass
+
+    def read(self, query: CypherQuery, parameters: Mapping[str, Any]) -> pd.DataFrame:
+        """The rows of a query as a table, in columns of the types that its header says.
+
+        A parameter `projection` that is not given gets a name of its own, and a projection left behind is dropped.
+        """
+        asked = dict(parameters)
+        projection = None
+        if query.needs_graph_data_science:
+            self._need_graph_data_science(query)
+            if "projection" in query.params and "projection" not in asked:
+                projection = asked["projection"] = f"attrgraph-{uuid.uuid4().hex}"
+        values = check_parameters(query, asked)
+
+        def work(transaction: neo4j.ManagedTransaction) -> tuple[list[str], list[list[Any]]]:
+            result = transaction.run(cast(LiteralString, query.text), values)
+            return list(result.keys()), result.values()
+
+        try:
+            with self.driver.session(default_access_mode=neo4j.READ_ACCESS) as session:
+                columns, rows = session.execute_read(work)
+        except (DriverError, Neo4jError, OSError) as error:
+            if projection is not None:
+                self._drop_projection(projection)
+            raise describe_driver_error(error, self.connection) from error
+        return _typed(query, _table(columns, rows))
+
+    def run(self, text: str, parameters: Mapping[str, Any], read_only: bool) -> pd.DataFrame:
+        """Run any Cypher in a transaction of its own; nodes and relationships of the result become dictionaries."""
+        mode = neo4j.READ_ACCESS if read_only else neo4j.WRITE_ACCESS
+        try:
+            with self.driver.session(default_access_mode=mode) as session:
+                result = session.run(cast(LiteralString, text), dict(parameters))
+                columns = list(result.keys())
+                rows = [[_plain(value) for value in row] for row in result.values()]
+        except (DriverError, Neo4jError, OSError) as error:
+            if read_only and getattr(error, "code", None) == "Neo.ClientError.Statement.AccessMode":
+                raise AttrGraphError(
+                    "this statement writes, and it was run read-only; nothing was changed. Allow it to write "
+                    "(read_only=False, on the command line --write) if you mean it"
+                ) from error
+            raise describe_driver_error(error, self.connection) from error
+        return _table(columns, rows)
+
+    def _need_graph_data_science(self, query: CypherQuery) -> None:
+        if self._has_graph_data_science is None:
+            found = self.read(load_query("lookup/has_graph_data_science"), {})
+            self._has_graph_data_science = bool(found["is_there"].iloc[0])
+        if not self._has_graph_data_science:
+            raise AttrGraphError(
+                f"query {query.name!r} needs Graph Data Science, which the server at {self.connection.uri} has not; "
+                f"ask {query.name.removesuffix('_gds')!r} instead"
+            )
+
+    def _drop_projection(self, projection: str) -> None:
+        try:
+            with self.driver.session(default_access_mode=neo4j.READ_ACCESS) as session:
+                text = load_query("lookup/drop_projection").text
+                session.run(cast(LiteralString, text), {"projection": projection}).consume()
+        except (DriverError, Neo4jError, OSError):
+            pass  # the error that led here says more
+
+
+def _table(columns: list[str], rows: list[list[Any]]) -> pd.DataFrame:
+    if not rows:
+        return pd.DataFrame(columns=columns)
+    return pd.DataFrame(dict(zip(columns, zip(*rows, strict=True), strict=True)))
+
+
+def _typed(query: CypherQuery, table: pd.DataFrame) -> pd.DataFrame:
+    """Empty tables and columns of whole floats would otherwise have no type, or another one."""
+    types = {"INTEGER": "int64", "FLOAT": "float64", "STRING": "str", "BOOLEAN": "bool"}
+    wanted = {name: types[column.type] for name, column in query.returns.items() if column.type in types}
+    return table.astype(
+        {name: kind for name, kind in wanted.items() if kind in ("float64", "str") or not table[name].isna().any()}
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, neo4j.graph.Path):
+        return [_plain(part) for pair in zip(value.nodes, (*value.relationships, None), strict=True) for part in pair][
+            :-1
+        ]
+    if isinstance(value, neo4j.graph.Node):
+        return {"labels": sorted(value.labels), **{name: _plain(part) for name, part in value.items()}}
+    if isinstance(value, neo4j.graph.Relationship):
+        return {"type": value.type, **{name: _plain(part) for name, part in value.items()}}
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return value.to_native() if hasattr(value, "to_native") else value

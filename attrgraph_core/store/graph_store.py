@@ -1,0 +1,171 @@
+"""Attribution graphs in Neo4j: saving, asking, reading back."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import pandas as pd
+
+from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.graph.attribution_graph import AttributionGraph
+from attrgraph_core.graph.sparsify import EDGE_MASS, MAX_EDGES_PER_NEURON, sparsify
+from attrgraph_core.store import deletion, graph_ids, provenance
+from attrgraph_core.store.connection import Connection, resolve_connection
+from attrgraph_core.store.database import Database
+from attrgraph_core.store.graph_writer import StoredGraph, write_graph
+from attrgraph_core.store.queries import CypherQuery, load_query
+from attrgraph_core.store.schema import apply_schema
+
+
+class GraphStore:
+    """The graphs of one Neo4j server; a context manager. Every method raises AttrGraphError for what it cannot do."""
+
+    def __init__(self, connection: Connection):
+        self.connection = connection
+        self._database = Database(connection)
+        try:
+            apply_schema(self._database.driver, connection)
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def open(cls, connection: Connection | None = None) -> Self:
+        """The store at `connection`; without one that of NEO4J_URI, or the embedded server, started if it is down."""
+        return cls(resolve_connection() if connection is None else connection)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def save(
+        self,
+        graph: AttributionGraph,
+        *,
+        run_id: str,
+        stage: int,
+        epoch: int,
+        loss: float | None = None,
+        accuracy: float | None = None,
+        edge_mass: float = EDGE_MASS,
+        max_edges_per_neuron: int = MAX_EDGES_PER_NEURON,
+    ) -> StoredGraph:
+        """Keep the strongest edges of a graph (see `sparsify`) under `<run_id>/stage_<k>/epoch_<n>/<method>/<target>`.
+
+        The run, the stage (from 1) and the snapshot are made where they are missing. A graph of that id is replaced,
+        and one of the same content left as it is. Until the last batch is written readers see no such graph. Nothing
+        is written of a malformed graph.
+        """
+        graph_id = graph_ids.graph_id(run_id, stage, epoch, graph.method, graph.target)
+        sparse = sparsify(graph, edge_mass, max_edges_per_neuron)
+        snapshot_id = provenance.write_snapshot(self._database, run_id, stage, epoch, loss, accuracy)
+        write_graph(self._database, sparse, graph_id=graph_id, snapshot_id=snapshot_id, run_id=run_id)
+        return StoredGraph(
+            graph_id=graph_id,
+            target=graph.target,
+            node_count=len(sparse.graph.neurons),
+            edge_count=len(sparse.graph.edges),
+            total_edge_count=sparse.total_edge_count,
+            kept_mass=sparse.kept_mass,
+            completeness_delta=graph.completeness_delta,
+        )
+
+    def query(self, name: str | CypherQuery, **parameters: Any) -> pd.DataFrame:
+        """The rows of a query of `cypher/analysis/`, a column a column of its header. Raises for an unknown id, too."""
+        query = load_query(name) if isinstance(name, str) else name
+        table = self._database.read(query, parameters)
+        if table.empty:
+            self._refuse_unknown_ids(parameters)
+        return table
+
+    def run_cypher(
+        self, text: str, parameters: Mapping[str, Any] | None = None, read_only: bool = True
+    ) -> pd.DataFrame:
+        """The rows of any Cypher statement; read-only, the server refuses one that writes."""
+        return self._database.run(text, parameters or {}, read_only)
+
+    def graph(self, graph_id: str) -> AttributionGraph:
+        """A graph as it is stored: its strongest edges, and the neurons with total_in, kept_in and total_out."""
+        neurons = self.query("graph_neurons", graph_id=graph_id)
+        edges = self.query("graph_edges", graph_id=graph_id)
+        properties = self._database.read(load_query("lookup/graph"), {"graph_id": graph_id})["properties"].iloc[0]
+        place = {layer: position for position, layer in enumerate(properties["layers"])}
+        by = ["target_layer", "target_index", "source_layer", "source_index"]
+        edges = edges.sort_values(
+            by, key=lambda column: column.map(place) if column.name in by[::2] else column, ignore_index=True
+        )
+        names = ("method", "target", "baseline", "sample_count", "completeness_delta")
+        return AttributionGraph(neurons=neurons, edges=edges, **{name: properties[name] for name in names})
+
+    def graphs(self, run_id: str | None = None) -> pd.DataFrame:
+        """The graphs that can be read, all or of one run: query `epoch_graphs`."""
+        return self._database.read(load_query("epoch_graphs"), {"run_id": run_id})
+
+    def save_run(
+        self, run_id: str, experiment: str, seed: int, config_hash: str, code_version: str, status: str = "running"
+    ) -> str:
+        """Make a run of an experiment, or bring it up to date; its id."""
+        self._database.write(
+            "write_run",
+            run_id=graph_ids.check_run_id(run_id),
+            experiment=experiment,
+            seed=int(seed),
+            config_hash=config_hash,
+            code_version=code_version,
+            status=status,
+        )
+        return run_id
+
+    def finish_run(self, run_id: str, status: str) -> None:
+        """Say how a run ended, such as `complete` or `failed`."""
+        if not self._database.write("finish_run", run_id=run_id, status=status):
+            raise AttrGraphError(f"there is no run {run_id!r} to finish; save_run makes it")
+
+    def save_stage(self, run_id: str, position: int, kind: str, **properties: str | float | int | bool) -> str:
+        """Make a stage at a position from 1, or bring it up to date; its id."""
+        return provenance.write_stage(self._database, run_id, position, kind, properties)
+
+    def save_circuit(
+        self, graph_id: str, query: str | CypherQuery, parameters: Mapping[str, Any], table: pd.DataFrame
+    ) -> str:
+        """Keep the neurons that a query's table names as a circuit of the graph; its id.
+
+        The table names neurons by columns `layer` and `index`, or by a column `neurons` of lists of '<layer>/<index>'.
+        """
+        found = load_query(query) if isinstance(query, str) else query
+        return provenance.write_circuit(self._database, graph_id, found, parameters, table)
+
+    def save_neuron_set(self, circuit_ids: Iterable[str], neuron_set: provenance.ChosenNeurons, *, run_id: str) -> str:
+        """Keep the neurons that a policy chose from circuits of a run; the id of the set."""
+        return provenance.write_neuron_set(self._database, run_id, circuit_ids, neuron_set)
+
+    def save_training(self, run_id: str, position: int, neuron_set_id: str) -> None:
+        """Say that the stage at a position trains a neuron set and no other."""
+        provenance.write_training(self._database, run_id, position, neuron_set_id)
+
+    def delete_run(self, run_id: str) -> int:
+        """Delete a run with all that hangs on it; how many graphs it had."""
+        return deletion.delete_run(self._database, run_id)
+
+    def _refuse_unknown_ids(self, parameters: Mapping[str, Any]) -> None:
+        """An empty table of a graph that is not there would read as an answer."""
+        asked = [name for name in ("graph_id", "run_id", "stage_id") if parameters.get(name) is not None]
+        if not asked:
+            return
+        known = self._database.read(load_query("lookup/known_ids"), {}).iloc[0]
+        for name in asked:
+            ids = known[f"{name}s"]
+            if parameters[name] in ids:
+                continue
+            what = {"graph_id": "complete graph", "run_id": "run", "stage_id": "stage"}[name]
+            near = difflib.get_close_matches(parameters[name], ids, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {len(ids)}"
+            raise AttrGraphError(f"there is no {what} {parameters[name]!r}; {hint}")

@@ -1,0 +1,151 @@
+"""Writing a graph so that a reader sees all of it or nothing.
+
+A graph is `writing` from its first statement to its last, and only `complete` ones are read. Batches are transactions of
+their own; a writer killed between two of them leaves a graph that nobody sees and that the next writer replaces. Each
+writer has a token: one that was overtaken by another notices at its next batch and gives up.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.graph.sparsify import SparseGraph
+from attrgraph_core.store.database import Database
+from attrgraph_core.store.queries import load_query
+
+STATE_BATCH = 5_000
+EDGE_BATCH = 25_000
+DELETE_BATCH = 20_000
+
+
+@dataclass(frozen=True)
+class StoredGraph:
+    """What was written of a graph. `edge_count` edges of `total_edge_count` are stored."""
+
+    graph_id: str
+    target: str
+    node_count: int
+    edge_count: int
+    total_edge_count: int
+    kept_mass: float
+    completeness_delta: float
+
+
+def content_hash(sparse: SparseGraph) -> str:
+    """64 hexadecimal digits of SHA-256 over everything of a graph that is stored."""
+    digest = hashlib.sha256(repr(sorted(_properties(sparse).items())).encode())
+    for table in (sparse.graph.neurons, sparse.graph.edges):
+        for name, column in table.items():
+            digest.update(f"\0{name}\0".encode())
+            if column.dtype.kind in "if":
+                digest.update(column.to_numpy().tobytes())
+            else:
+                places, values = pd.factorize(column)
+                digest.update("\0".join(values).encode() + places.tobytes())
+    return digest.hexdigest()
+
+
+def write_graph(database: Database, sparse: SparseGraph, *, graph_id: str, snapshot_id: str, run_id: str) -> None:
+    """Write a graph of a snapshot that is there, or replace it; nothing is written where the same one is complete.
+
+    Raises AttrGraphError where another writer takes over, or what was found in the end is not what was written.
+    """
+    new_hash = content_hash(sparse)
+    found = database.read(load_query("lookup/graph"), {"graph_id": graph_id})
+    if len(found) and found["status"].iloc[0] == "complete" and found["content_hash"].iloc[0] == new_hash:
+        return
+    writer = uuid.uuid4().hex
+    properties = {**_properties(sparse), "run_id": run_id}
+    database.write("begin_graph", snapshot_id=snapshot_id, graph_id=graph_id, writer=writer, properties=properties)
+    if len(found):
+        delete_content(database, graph_id)
+    for batch in _state_batches(sparse):
+        _write_batch(database, "write_states", graph_id, writer, len(batch["layers"]), run_id=run_id, **batch)
+    for batch in _edge_batches(sparse):
+        _write_batch(database, "write_edges", graph_id, writer, len(batch["weights"]), **batch)
+    node_count, edge_count = len(sparse.graph.neurons), len(sparse.graph.edges)
+    rows = database.write(
+        "complete_graph",
+        graph_id=graph_id,
+        writer=writer,
+        node_count=node_count,
+        edge_count=edge_count,
+        content_hash=new_hash,
+    )
+    if not rows:
+        raise _overtaken(graph_id)
+    if rows[0] != {"found_nodes": node_count, "found_edges": edge_count}:
+        raise AttrGraphError(
+            f"graph {graph_id} has {rows[0]['found_nodes']} neurons and {rows[0]['found_edges']} edges after writing "
+            f"{node_count} and {edge_count}; something else wrote into it. Save it again"
+        )
+
+
+def delete_content(database: Database, graph_id: str) -> None:
+    """Delete the edges and states of a graph that readers do not see, edges first: a batch of nodes may have any number."""
+    for query in ("delete_edges", "delete_circuit_members", "delete_states"):
+        database.write_until_none(query, graph_id=graph_id, batch_size=DELETE_BATCH)
+
+
+def _properties(sparse: SparseGraph) -> dict[str, Any]:
+    graph = sparse.graph
+    return {
+        "method": graph.method,
+        "target": graph.target,
+        "baseline": graph.baseline,
+        "sample_count": int(graph.sample_count),
+        "completeness_delta": float(graph.completeness_delta),
+        "layers": list(sparse.layers),
+        "kept_mass": sparse.kept_mass,
+        "edge_mass": sparse.edge_mass,
+        "max_edges_per_neuron": sparse.max_edges_per_neuron,
+        "total_edge_count": sparse.total_edge_count,
+    }
+
+
+def _write_batch(database: Database, query: str, graph_id: str, writer: str, count: int, **columns: Any) -> None:
+    if database.write(query, graph_id=graph_id, writer=writer, **columns)[0]["written"] != count:
+        raise _overtaken(graph_id)
+
+
+def _overtaken(graph_id: str) -> AttrGraphError:
+    return AttrGraphError(
+        f"another process began to write graph {graph_id}, or deletes it, and this one gave up; let one process write a run"
+    )
+
+
+def _state_batches(sparse: SparseGraph) -> Iterator[dict[str, list[Any]]]:
+    neurons = sparse.graph.neurons
+    names = {
+        "layers": "layer", "indices": "index", "kinds": "kind", "attributions": "attribution",
+        "abs_attributions": "abs_attribution", "total_ins": "total_in", "kept_ins": "kept_in", "total_outs": "total_out",
+    }  # fmt: skip
+    for start in range(0, len(neurons), STATE_BATCH):
+        rows = neurons.iloc[start : start + STATE_BATCH]
+        yield {name: rows[column].tolist() for name, column in names.items()}
+
+
+def _edge_batches(sparse: SparseGraph) -> Iterator[dict[str, Any]]:
+    """Batches of one pair of layers each; a neuron's place is that among its layer's neurons in the order of indices."""
+    edges, neurons = sparse.graph.edges, sparse.graph.neurons
+    indices = {layer: rows["index"].to_numpy() for layer, rows in neurons.groupby("layer", sort=False)}
+    for (source_layer, target_layer), rows in edges.groupby(["source_layer", "target_layer"], sort=False):
+        sources = np.searchsorted(indices[source_layer], rows["source_index"].to_numpy())
+        targets = np.searchsorted(indices[target_layer], rows["target_index"].to_numpy())
+        weights, abs_weights = rows["weight"].to_numpy(), rows["abs_weight"].to_numpy()
+        for start in range(0, len(rows), EDGE_BATCH):
+            part = slice(start, start + EDGE_BATCH)
+            yield {
+                "source_layer": source_layer,
+                "target_layer": target_layer,
+                "source_places": sources[part].tolist(),
+                "target_places": targets[part].tolist(),
+                "weights": weights[part].tolist(),
+                "abs_weights": abs_weights[part].tolist(),
+            }

@@ -1,0 +1,63 @@
+"""The schema: constraints and indexes from `cypher/schema/`, applied once, in order.
+
+A schema file stays as it was when it was applied, and a change is a new file. A changed file is refused: its statements say
+`IF NOT EXISTS`, so applying it again would quietly keep the constraint of before under the name of the new one.
+"""
+
+from typing import LiteralString, cast
+
+import neo4j
+from neo4j.exceptions import DriverError, Neo4jError
+
+from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.store.connection import Connection, describe_driver_error
+from attrgraph_core.store.cypher_query import CypherQuery
+from attrgraph_core.store.queries import load_query, query_names
+
+
+def schema_files() -> dict[int, CypherQuery]:
+    """The schema files by version, the number that a file's name begins with."""
+    files = {int(name.partition("_")[0]): load_query(f"schema/{name}") for name in query_names("schema")}
+    return dict(sorted(files.items()))
+
+
+def apply_schema(driver: neo4j.Driver, connection: Connection) -> list[int]:
+    """Apply the schema files that the database has not; the versions that were applied now, mostly none.
+
+    Raises AttrGraphError for a database with a version that this program does not know, and for a file that changed
+    after it was applied.
+    """
+    try:
+        return _apply(driver, schema_files())
+    except (DriverError, Neo4jError, OSError) as error:
+        raise describe_driver_error(error, connection) from error
+
+
+def _apply(driver: neo4j.Driver, files: dict[int, CypherQuery]) -> list[int]:
+    with driver.session(default_access_mode=neo4j.READ_ACCESS) as session:
+        text = load_query("lookup/schema_versions").text
+        applied = {row["version"]: row for row in session.run(cast(LiteralString, text)).data()}
+    newest = max(applied, default=0)
+    if newest > max(files):
+        raise AttrGraphError(
+            f"the database has schema version {newest}, and this attrgraph knows versions up to {max(files)}; "
+            "upgrade attrgraph, or use another database"
+        )
+    for version, row in applied.items():
+        if version not in files or files[version].hash != row["hash"]:
+            raise AttrGraphError(
+                f"schema file {row['name']} is another than the one this database was made with; put it back and add "
+                "the change as a new file with the next number"
+            )
+    missing = [version for version in files if version not in applied]
+    with driver.session() as session:
+        for version in missing:
+            for statement in files[version].statements:
+                session.run(cast(LiteralString, statement)).consume()
+        if missing:
+            session.run("CALL db.awaitIndexes(60)").consume()
+        for version in missing:
+            text = load_query("ingest/write_schema_version").text
+            values = {"version": version, "name": files[version].name, "hash": files[version].hash}
+            session.run(cast(LiteralString, text), values).consume()
+    return missing

@@ -1,0 +1,11 @@
+// Hides a run's graphs from readers, as the first step of its deletion.
+//
+// @param  run_id     STRING        run
+// @return graph_ids  LIST<STRING>  its graphs; no row where there is no such run
+MATCH (run:Run {run_id: $run_id})
+SET run.status = 'deleting'
+WITH run
+OPTIONAL MATCH (run)-[:HAS_STAGE]->(:Stage)-[:HAS_SNAPSHOT]->(:Snapshot)-[:HAS_GRAPH]->(graph:AttributionGraph)
+SET graph.status = 'deleting'
+REMOVE graph.writer
+RETURN collect(graph.graph_id) AS graph_ids

@@ -1,0 +1,18 @@
+// Makes the circuit that a query found in a graph, or brings it up to date; its members of before leave it.
+//
+// @param  graph_id     STRING  graph that was asked
+// @param  circuit_id   STRING  circuit
+// @param  query        STRING  name of the query
+// @param  query_hash   STRING  of the query's text
+// @param  parameters   STRING  of the query, as JSON
+// @param  result_hash  STRING  of the table it returned
+// @return circuit_id   STRING  circuit; no row where there is no such graph
+MATCH (graph:AttributionGraph {graph_id: $graph_id, status: 'complete'})
+MERGE (circuit:Circuit {circuit_id: $circuit_id})
+SET circuit.graph_id = $graph_id, circuit.query = $query, circuit.query_hash = $query_hash,
+    circuit.parameters = $parameters, circuit.result_hash = $result_hash, circuit.is_stale = false
+MERGE (circuit)-[:FOUND_IN]->(graph)
+WITH circuit
+OPTIONAL MATCH (circuit)-[member:CONTAINS]->()
+DELETE member
+RETURN DISTINCT circuit.circuit_id AS circuit_id

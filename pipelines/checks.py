@@ -1,0 +1,218 @@
+"""Asset checks: each asks the thing itself, the weights on disk or the graphs in Neo4j, not the record of it."""
+
+import dagster as dg
+
+from pipelines.partitions import experiment_and_seed, run_partitions
+from pipelines.records import CheckpointsRecord, CircuitsRecord, DatasetRecord, GraphsRecord, NeuronSetRecord
+from pipelines.resources import GraphStoreResource
+from pipelines.run_folder import run_folder
+
+LARGEST_COMPLETENESS_DELTA = 1e-3
+LARGEST_CAPTUM_DIFFERENCE = 1e-3
+
+
+def stage_checks(position: int, is_last: bool) -> list[dg.AssetChecksDefinition]:
+    checks = [
+        weights_are_finite(position),
+        every_epoch_has_a_graph(position),
+        attributions_are_complete(position),
+        attributions_match_captum(position),
+        edges_hold_their_mass(position),
+    ]
+    if position > 1:
+        checks.append(only_target_neurons_moved(position))
+    return checks if is_last else [*checks, neuron_set_exists_in_graph(position)]
+
+
+def weights_are_finite(position: int) -> dg.AssetChecksDefinition:
+    asset = f"stage_{position}_checkpoints"
+
+    @dg.asset_check(asset=asset, name="weights_are_finite", blocking=True, partitions_def=run_partitions)
+    def check(context: dg.AssetCheckExecutionContext, checkpoints: CheckpointsRecord) -> dg.AssetCheckResult:
+        """No weight of any epoch is NaN or infinite."""
+        from attrgraph_core.training.weights import load_weights
+
+        bad = [
+            f"{name} at epoch {checkpoint.epoch}"
+            for checkpoint in checkpoints.checkpoints
+            for name, tensor in load_weights(run_folder(checkpoints.run_id) / checkpoint.file).items()
+            if not bool(tensor.isfinite().all())
+        ]
+        return dg.AssetCheckResult(passed=not bad, metadata={"not_finite": ", ".join(bad) or "none"})
+
+    return check
+
+
+def only_target_neurons_moved(position: int) -> dg.AssetChecksDefinition:
+    asset = f"stage_{position}_checkpoints"
+
+    @dg.asset_check(
+        asset=asset,
+        name="only_target_neurons_moved",
+        blocking=True,
+        partitions_def=run_partitions,
+        additional_ins={
+            "previous": dg.AssetIn(f"stage_{position - 1}_checkpoints"),
+            "chosen": dg.AssetIn(f"stage_{position - 1}_neuron_set"),
+        },
+    )
+    def check(
+        checkpoints: CheckpointsRecord, previous: CheckpointsRecord, chosen: NeuronSetRecord
+    ) -> dg.AssetCheckResult:
+        """Every weight outside the rows of the neuron set is, bit for bit, that of the stage before."""
+        import torch
+
+        from attrgraph_core.training.weights import load_weights
+
+        before = load_weights(run_folder(previous.run_id) / previous.last.file)
+        after = load_weights(run_folder(checkpoints.run_id) / checkpoints.last.file)
+        moved = []
+        for name, tensor in after.items():
+            layer, _, parameter = name.rpartition(".")
+            frozen = torch.ones(tensor.shape[0] if tensor.dim() else 1, dtype=torch.bool)
+            if parameter in ("weight", "bias") and layer in chosen.neurons:
+                frozen[list(chosen.neurons[layer])] = False
+            if not torch.equal(tensor.reshape(len(frozen), -1)[frozen], before[name].reshape(len(frozen), -1)[frozen]):
+                moved.append(name)
+        return dg.AssetCheckResult(passed=not moved, metadata={"moved": ", ".join(moved) or "none"})
+
+    return check
+
+
+def every_epoch_has_a_graph(position: int) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=f"stage_{position}_attribution_graphs",
+        name="every_epoch_has_a_graph",
+        blocking=True,
+        partitions_def=run_partitions,
+        additional_ins={"checkpoints": dg.AssetIn(f"stage_{position}_checkpoints")},
+    )
+    def check(
+        graph_store: GraphStoreResource, graphs: GraphsRecord, checkpoints: CheckpointsRecord
+    ) -> dg.AssetCheckResult:
+        """Neo4j holds every graph that was made of every epoch, whole: as many neurons and edges as were written."""
+        with graph_store.open() as store:
+            stored = store.query("graph_sizes", run_id=graphs.run_id).set_index("graph_id")
+        wrong = [graph.graph_id for graph in graphs.graphs if graph.graph_id not in stored.index]
+        wrong += [
+            graph.graph_id
+            for graph in graphs.graphs
+            if graph.graph_id in stored.index
+            and tuple(stored.loc[graph.graph_id, ["node_count", "edge_count"]]) != (graph.node_count, graph.edge_count)
+        ]
+        epochs = {graph.epoch for graph in graphs.graphs}
+        missing = [checkpoint.epoch for checkpoint in checkpoints.checkpoints if checkpoint.epoch not in epochs]
+        return dg.AssetCheckResult(
+            passed=not wrong and not missing,
+            metadata={"graphs": len(graphs.graphs), "wrong": str(wrong[:5]), "epochs_without_a_graph": str(missing)},
+        )
+
+    return check
+
+
+def attributions_are_complete(position: int) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=f"stage_{position}_attribution_graphs",
+        name="attributions_are_complete",
+        partitions_def=run_partitions,
+    )
+    def check(context: dg.AssetCheckExecutionContext, graphs: GraphsRecord) -> dg.AssetCheckResult:
+        """What the attributions of each graph fail to add up to is under a thousandth of the score."""
+        worst = max(graphs.graphs, key=lambda graph: graph.completeness_delta)
+        return dg.AssetCheckResult(
+            passed=worst.completeness_delta < LARGEST_COMPLETENESS_DELTA,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"largest_completeness_delta": worst.completeness_delta, "graph_id": worst.graph_id},
+        )
+
+    return check
+
+
+def edges_hold_their_mass(position: int) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=f"stage_{position}_attribution_graphs",
+        name="edges_hold_their_mass",
+        partitions_def=run_partitions,
+    )
+    def check(context: dg.AssetCheckExecutionContext, graphs: GraphsRecord) -> dg.AssetCheckResult:
+        """The kept edges hold `edge_mass` of the influence; fewer where `max_edges_per_neuron` cut them off."""
+        experiment, _ = experiment_and_seed(context.partition_key)
+        worst = min(graphs.graphs, key=lambda graph: graph.kept_mass)
+        return dg.AssetCheckResult(
+            passed=worst.kept_mass >= experiment.attribution.edge_mass,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "smallest_kept_mass": worst.kept_mass,
+                "asked": experiment.attribution.edge_mass,
+                "graph_id": worst.graph_id,
+            },
+        )
+
+    return check
+
+
+def attributions_match_captum(position: int) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=f"stage_{position}_attribution_graphs",
+        name="attributions_match_captum",
+        partitions_def=run_partitions,
+        additional_ins={
+            "dataset": dg.AssetIn("dataset"),
+            "checkpoints": dg.AssetIn(f"stage_{position}_checkpoints"),
+        },
+    )
+    def check(
+        context: dg.AssetCheckExecutionContext,
+        graphs: GraphsRecord,
+        dataset: DatasetRecord,
+        checkpoints: CheckpointsRecord,
+    ) -> dg.AssetCheckResult:
+        """The neurons of the last epoch have Captum's attributions, in the layers where Captum's own add up."""
+        from attrgraph_core.attribution.captum_check import compare_with_captum
+        from pipelines.graph_run import baseline_of, sample_of
+        from pipelines.training_run import load_checked_data, model_at
+
+        experiment, seed = experiment_and_seed(context.partition_key)
+        data = load_checked_data(experiment, dataset)
+        inputs, labels = sample_of(experiment, data)
+        comparison = compare_with_captum(
+            model_at(experiment, seed, data, checkpoints.last),
+            inputs,
+            labels,
+            experiment.attribution.method,
+            baseline_of(experiment, inputs),
+        )
+        return dg.AssetCheckResult(
+            passed=comparison.largest_difference < LARGEST_CAPTUM_DIFFERENCE,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "largest_relative_difference": comparison.largest_difference,
+                "compared_layers": ", ".join(comparison.compared),
+                "layers_where_captum_does_not_add_up": ", ".join(comparison.captum_incomplete) or "none",
+            },
+        )
+
+    return check
+
+
+def neuron_set_exists_in_graph(position: int) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=f"stage_{position}_neuron_set",
+        name="neuron_set_exists_in_graph",
+        blocking=True,
+        partitions_def=run_partitions,
+        additional_ins={"circuits": dg.AssetIn(f"stage_{position}_circuits")},
+    )
+    def check(
+        graph_store: GraphStoreResource, neuron_set: NeuronSetRecord, circuits: CircuitsRecord
+    ) -> dg.AssetCheckResult:
+        """Neo4j holds the set, with all its neurons, joined to the circuit that it was chosen from."""
+        with graph_store.open() as store:
+            found = store.query("neuron_set", neuron_set_id=neuron_set.neuron_set_id)
+        expected = {(layer, index) for layer, indices in neuron_set.neurons.items() for index in indices}
+        stored = set(zip(found["layer"], found["index"], strict=True))
+        return dg.AssetCheckResult(
+            passed=stored == expected, metadata={"neurons": len(expected), "stored": len(stored)}
+        )
+
+    return check

@@ -1,0 +1,126 @@
+"""Asking a stage's last graphs, and choosing from an answer the neurons that the next stage trains."""
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from attrgraph_core.attribution.structure import network_structure
+from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.store.queries import load_query
+from attrgraph_core.targeting.choose_neurons import choose_neurons
+from attrgraph_core.training.gradient_norms import gradient_norms
+from pipelines.experiments import GIVEN_PARAMETERS, Experiment, Question, Selection
+from pipelines.graph_run import sample_of
+from pipelines.progress import report_progress
+from pipelines.records import (
+    CheckpointsRecord,
+    CircuitsRecord,
+    DatasetRecord,
+    FoundCircuit,
+    GraphsRecord,
+    NeuronSetRecord,
+    SavedGraph,
+)
+from pipelines.run_folder import run_folder
+from pipelines.training_run import load_checked_data, model_at
+
+if TYPE_CHECKING:
+    from attrgraph_core.store.graph_store import GraphStore
+
+
+def run_circuits(
+    experiment: Experiment, stage: GraphsRecord, store: "GraphStore"
+) -> tuple[CircuitsRecord, dict[str, pd.DataFrame]]:
+    """Ask the stage's last graphs all questions; each answer becomes a circuit in Neo4j and a Parquet table."""
+    questions = experiment.questions_of_stage(stage.stage)
+    circuits: list[FoundCircuit] = []
+    tables: dict[str, pd.DataFrame] = {}
+    for done, question in enumerate(questions, start=1):
+        graph_id = _graph_of(stage, question).graph_id
+        parameters = _all_parameters(question, stage, graph_id)
+        table = store.query(question.query, **parameters)
+        own = {name: value for name, value in parameters.items() if name != "graph_id"}
+        circuit_id = store.save_circuit(graph_id, question.query, own, table)
+        file = f"stage_{stage.stage}/circuit_{done}_{question.query}.parquet"
+        path = run_folder(stage.run_id) / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.to_parquet(path)
+        tables[f"{done}. {question.query} ({question.target})"] = table
+        circuits.append(
+            FoundCircuit(
+                circuit_id=circuit_id,
+                query=question.query,
+                parameters=own,
+                graph_id=graph_id,
+                file=file,
+                row_count=len(table),
+                selects=isinstance(question, Selection),
+            )
+        )
+        report_progress(f"stage {stage.stage}: circuits", done, len(questions))
+    return CircuitsRecord(run_id=stage.run_id, stage=stage.stage, circuits=tuple(circuits)), tables
+
+
+def run_selection(
+    experiment: Experiment,
+    seed: int,
+    dataset: DatasetRecord,
+    checkpoints: CheckpointsRecord,
+    circuits: CircuitsRecord,
+    store: "GraphStore",
+) -> tuple[NeuronSetRecord, pd.DataFrame]:
+    """Choose the next stage's neurons by its policy, keep the set in Neo4j; also gives the candidates it chose from."""
+    position = circuits.stage
+    selection = experiment.stages[position].select
+    assert selection is not None, "a stage after the first has a selection; the experiment file is checked for it"
+    circuit = next(circuit for circuit in circuits.circuits if circuit.selects)
+    found = pd.read_parquet(run_folder(circuits.run_id) / circuit.file)
+    data = load_checked_data(experiment, dataset)
+    model = model_at(experiment, seed, data, checkpoints.last)
+    output = network_structure(model.eval()).output_layer.name
+    norms = gradient_norms(model, *sample_of(experiment, data))
+    candidates = candidate_neurons(norms[norms["layer"] != output], found, selection.layers)
+    chosen = choose_neurons(
+        candidates,
+        selection.policy,
+        selection.budget,
+        seed=seed,
+        stage=position + 1,
+        always={output: range(data.class_count)},
+    )
+    neuron_set_id = store.save_neuron_set([circuit.circuit_id], chosen, run_id=circuits.run_id)
+    record = NeuronSetRecord(
+        run_id=circuits.run_id,
+        neuron_set_id=neuron_set_id,
+        stage=position,
+        neurons=chosen.neurons,
+        policy=chosen.policy,
+        budget=chosen.budget,
+        set_hash=chosen.set_hash,
+        circuit_id=circuit.circuit_id,
+    )
+    chosen_rows = {(layer, index) for layer, indices in chosen.neurons.items() for index in indices}
+    named = zip(candidates["layer"], candidates["index"], strict=True)
+    return record, candidates.assign(chosen=[pair in chosen_rows for pair in named])
+
+
+def candidate_neurons(norms: pd.DataFrame, found: pd.DataFrame, layers: tuple[str, ...] | None) -> pd.DataFrame:
+    """Every hidden neuron with its gradient norm and the influence that the query gave it, 0 where it gave none."""
+    candidates = norms.merge(found[["layer", "index", "influence"]], on=["layer", "index"], how="left")
+    candidates["influence"] = candidates["influence"].fillna(0.0)
+    return candidates[candidates["layer"].isin(layers)] if layers else candidates
+
+
+def _graph_of(stage: GraphsRecord, question: Question) -> SavedGraph:
+    try:
+        return stage.last_of(question.target)
+    except KeyError:
+        raise AttrGraphError(
+            f"query {question.query!r} asks for target {question.target!r}, of which stage {stage.stage} has no graph"
+        ) from None
+
+
+def _all_parameters(question: Question, stage: GraphsRecord, graph_id: str) -> dict[str, Any]:
+    given = {"graph_id": graph_id, "run_id": stage.run_id, "stage_id": f"{stage.run_id}/stage_{stage.stage}"}
+    wanted = load_query(question.query).params
+    return {name: given[name] for name in GIVEN_PARAMETERS if name in wanted} | question.parameters

@@ -1,0 +1,46 @@
+"""What of a run is still to be made: an interrupted one goes on after the last asset that is whole."""
+
+from typing import TYPE_CHECKING
+
+from pipelines.experiments import Experiment
+from pipelines.records import GraphsRecord
+from pipelines.run_folder import record_path, run_folder
+
+if TYPE_CHECKING:
+    from attrgraph_core.store.graph_store import GraphStore
+
+
+def assets_of(experiment: Experiment) -> list[str]:
+    """The assets of one run of an experiment, in the order in which they are made."""
+    names = ["dataset"]
+    for position in range(1, len(experiment.stages) + 1):
+        parts = ["checkpoints", "attribution_graphs", "circuits", "neuron_set"]
+        if position == len(experiment.stages):
+            parts.remove("neuron_set")
+        names += [f"stage_{position}_{part}" for part in parts]
+    return names
+
+
+def pending_assets(experiment: Experiment, seed: int, store: "GraphStore") -> list[str]:
+    """The assets from the first that is missing on; none where the run is whole.
+
+    Graphs that the store no longer holds are missing, whatever the record says.
+    """
+    names = assets_of(experiment)
+    stored: set[str] | None = None
+    for place, name in enumerate(names):
+        path = record_path(experiment, seed, name)
+        if not path.exists():
+            return names[place:]
+        if name.endswith("_attribution_graphs"):
+            stored = set(store.graphs(experiment.run_id(seed))["graph_id"]) if stored is None else stored
+            record = GraphsRecord.model_validate_json(path.read_text(encoding="utf-8"))
+            if not {graph.graph_id for graph in record.graphs} <= stored:
+                return names[place:]
+    return []
+
+
+def forget_records(experiment: Experiment, seed: int) -> None:
+    """Remove the records of a run, so that one interrupted is seen as such; weights and tables are overwritten."""
+    for path in run_folder(experiment.run_id(seed)).glob("*.json"):
+        path.unlink()

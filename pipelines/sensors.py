@@ -1,0 +1,50 @@
+"""What starts runs by itself when something has changed."""
+
+import json
+from collections.abc import Iterator
+
+import dagster as dg
+
+from pipelines.experiments import Experiment
+from pipelines.jobs import targeted_training
+from pipelines.partitions import EXPERIMENTS, RUN_KEYS, experiment_and_seed, partition_key
+
+
+@dg.sensor(job=targeted_training, minimum_interval_seconds=60)
+def unrun_partitions(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """A run for every experiment and seed that has never been trained. Off until it is switched on."""
+    trained = set(context.instance.get_materialized_partitions(dg.AssetKey("stage_1_checkpoints")))
+    waiting = [key for key in RUN_KEYS if key not in trained]
+    if not waiting:
+        yield dg.SkipReason("every experiment and seed has run")
+    for key in waiting:
+        experiment, _ = experiment_and_seed(key)
+        yield dg.RunRequest(run_key=f"unrun-{key}-{experiment.config_hash}", partition_key=key)
+
+
+@dg.sensor(job=targeted_training, minimum_interval_seconds=3600)
+def dataset_changed(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """New runs of an experiment whose data have another fingerprint than when this sensor last looked."""
+    known: dict[str, str] = json.loads(context.cursor or "{}")
+    now = {name: _fingerprint(experiment) for name, experiment in EXPERIMENTS.items()}
+    requests = [
+        dg.RunRequest(run_key=f"data-{now[name]}-{partition_key(name, seed)}", partition_key=partition_key(name, seed))
+        for name, experiment in EXPERIMENTS.items()
+        if name in known and known[name] != now[name]
+        for seed in experiment.seeds
+    ]
+    reason = None if requests else "no experiment's data have changed"
+    return dg.SensorResult(run_requests=requests, cursor=json.dumps(now), skip_reason=reason)
+
+
+def _fingerprint(experiment: Experiment) -> str:
+    from attrgraph_core.training.data import load_data
+
+    return load_data(experiment.dataset.factory, experiment.dataset.arguments).fingerprint
+
+
+automation = dg.AutomationConditionSensorDefinition(
+    "automation",
+    target=dg.AssetSelection.assets("seed_comparison"),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)

@@ -1,0 +1,98 @@
+"""One stage of training, from records to records: the call that the checkpoints asset makes."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.targeting.neuron_set import NeuronSet
+from attrgraph_core.training.data import TrainingData, load_data
+from attrgraph_core.training.models import build_model
+from attrgraph_core.training.stage import EpochRecord, TrainingSettings, train_stage
+from attrgraph_core.training.weights import load_weights, save_weights
+from pipelines.experiments import Experiment
+from pipelines.progress import report_progress
+from pipelines.records import Checkpoint, CheckpointsRecord, DatasetRecord, NeuronSetRecord
+from pipelines.run_folder import run_folder
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def load_checked_data(experiment: Experiment, dataset: DatasetRecord) -> TrainingData:
+    """The experiment's data; AttrGraphError where they are no longer those that the run began with."""
+    data = load_data(experiment.dataset.factory, experiment.dataset.arguments)
+    if data.fingerprint != dataset.fingerprint:
+        raise AttrGraphError(
+            f"the data of experiment {experiment.name!r} changed since they were recorded "
+            f"({dataset.fingerprint[:12]} then, {data.fingerprint[:12]} now); materialise dataset and all after it again"
+        )
+    return data
+
+
+def model_at(experiment: Experiment, seed: int, data: TrainingData, checkpoint: Checkpoint | None) -> "nn.Module":
+    """The network of a run: with its first weights, or those of a checkpoint."""
+    model = build_model(experiment.model.factory, experiment.model.arguments, data, seed)
+    if checkpoint is not None:
+        model.load_state_dict(load_weights(run_folder(experiment.run_id(seed)) / checkpoint.file))
+    return model
+
+
+def run_stage(
+    experiment: Experiment,
+    seed: int,
+    position: int,
+    dataset: DatasetRecord,
+    previous: CheckpointsRecord | None,
+    chosen: NeuronSetRecord | None,
+    device: "torch.device",
+    on_checkpoint: Callable[[Checkpoint], None],
+) -> CheckpointsRecord:
+    """Train stage `position` (from 1), writing the weights of each epoch as it ends."""
+    started = time.perf_counter()
+    data = load_checked_data(experiment, dataset)
+    model = model_at(experiment, seed, data, previous.last if previous else None).to(device)
+    stage = experiment.stages[position - 1]
+    settings = TrainingSettings(
+        epochs=stage.epochs,
+        **experiment.training.model_dump() | ({"learning_rate": stage.learning_rate} if stage.learning_rate else {}),
+    )
+    neuron_set = NeuronSet(chosen.neurons, chosen.policy, chosen.budget) if chosen else None
+    checkpoints: list[Checkpoint] = []
+
+    def keep(record: EpochRecord, state: "dict[str, torch.Tensor]") -> None:
+        if record.epoch == 0 and previous is not None:
+            return
+        file = f"stage_{position}/epoch_{record.epoch:03d}.safetensors"
+        metadata = {"experiment": experiment.name, "stage": str(position), "epoch": str(record.epoch)}
+        save_weights(run_folder(dataset.run_id) / file, state, metadata)
+        checkpoint = Checkpoint(
+            epoch=record.epoch,
+            file=file,
+            loss=record.loss,
+            accuracy=record.accuracy,
+            train_accuracy=record.train_accuracy,
+            learning_rate=record.learning_rate,
+            seconds=record.seconds,
+        )
+        checkpoints.append(checkpoint)
+        on_checkpoint(checkpoint)
+        report_progress(f"stage {position}: training", record.epoch, stage.epochs, f"accuracy {record.accuracy:.3f}")
+
+    report_progress(f"stage {position}: training", 0, stage.epochs)
+    result = train_stage(
+        model, data, settings, neuron_set=neuron_set, seed=seed, stage=position, device=device, on_epoch=keep
+    )
+    return CheckpointsRecord(
+        run_id=dataset.run_id,
+        stage=position,
+        kind=stage.kind,
+        checkpoints=tuple(checkpoints),
+        trained_neurons=result.trained_neurons,
+        neuron_count=result.neuron_count,
+        trained_weights=result.trained_weights,
+        weight_count=result.weight_count,
+        neuron_set_id=chosen.neuron_set_id if chosen else None,
+        seconds=time.perf_counter() - started,
+    )

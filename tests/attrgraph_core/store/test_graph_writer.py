@@ -1,0 +1,172 @@
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.graph.sparsify import sparsify
+from attrgraph_core.store import graph_writer
+from attrgraph_core.store.database import Database
+from attrgraph_core.store.graph_store import GraphStore
+
+pytestmark = pytest.mark.neo4j
+
+
+class Killed(Exception):
+    """Stands for the end of the process: nothing of ours catches it."""
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    for name in ("STATE_BATCH", "EDGE_BATCH", "DELETE_BATCH"):
+        monkeypatch.setattr(graph_writer, name, 2)
+
+
+def stop_after(monkeypatch, count):
+    """Let `count` writes through, then raise before the next one."""
+    whole = Database.write
+    left = count
+
+    def write(self, name, **parameters):
+        nonlocal left
+        if left == 0:
+            raise Killed
+        left -= 1
+        return whole(self, name, **parameters)
+
+    monkeypatch.setattr(Database, "write", write)
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_writer_stopped_anywhere_is_never_seen_and_a_retry_completes(store, run_id, graph, scaled, contents):
+    place = {"run_id": run_id, "stage": 1, "epoch": 0, "edge_mass": 1.0}
+    store.save(graph, **place)
+    expected = sorted(str(labels_and_properties[:2]) for labels_and_properties in contents().values())
+    count = 0
+    while True:
+        store.save(scaled(3.0), **place)
+        with pytest.MonkeyPatch.context() as patch:
+            stop_after(patch, count)
+            try:
+                store.save(graph, **place)
+            except Killed:
+                shown = store.graphs(run_id)
+            else:
+                break
+        if len(shown):  # stopped before the graph was touched: the old one is there, whole
+            assert store.graph(shown["graph_id"][0]).edges["weight"].tolist() == [6.0, -3.0, -12.0, 3.0, -6.0]
+        store.save(graph, **place)
+        assert sorted(str(found[:2]) for found in contents().values()) == expected
+        count += 1
+    # 3 of the snapshot, 1 begins, edges deleted in 3 + 1, members in 1, states in 3 + 1, states written in 3, edges in
+    # 2 + 1, 1 completes
+    assert count == 20
+
+
+def test_a_process_killed_between_batches_leaves_nothing_to_see(store, run_id, graph, tmp_path):
+    graph.neurons.to_pickle(tmp_path / "neurons.pickle")
+    graph.edges.to_pickle(tmp_path / "edges.pickle")
+    script = f"""
+import os, signal
+import pandas as pd
+from attrgraph_core.graph.attribution_graph import AttributionGraph
+from attrgraph_core.store import graph_writer
+from attrgraph_core.store.connection import Connection
+from attrgraph_core.store.database import Database
+from attrgraph_core.store.graph_store import GraphStore
+
+graph_writer.EDGE_BATCH = 2
+whole = Database.write
+
+def write(self, name, **parameters):
+    result = whole(self, name, **parameters)
+    if name == "write_edges":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+
+Database.write = write
+neurons, edges = (pd.read_pickle({str(tmp_path)!r} + f"/{{name}}.pickle") for name in ("neurons", "edges"))
+graph = AttributionGraph(neurons, edges, "deeplift", "label", "zeros", 8, 0.25)
+connection = Connection({store.connection.uri!r}, {store.connection.user!r}, {store.connection.password!r}, "environment")
+with GraphStore.open(connection) as store:
+    store.save(graph, run_id={run_id!r}, stage=1, epoch=0, edge_mass=1.0)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    graph_id = f"{run_id}/stage_1/epoch_0/deeplift/label"
+    assert len(store.graphs(run_id)) == 0
+    with pytest.raises(AttrGraphError, match="no complete graph"):
+        store.query("top_influential_neurons", graph_id=graph_id)
+    half = store.run_cypher("MATCH (s:NeuronState {graph_id: $id})-[e]->(:NeuronState) RETURN e", {"id": graph_id})
+    assert len(half) == 2
+    store.save(graph, run_id=run_id, stage=1, epoch=0, edge_mass=1.0)
+    assert len(store.graph(graph_id).edges) == 5
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_writer_that_was_overtaken_gives_up(store, run_id, graph, scaled, monkeypatch):
+    """The other one begins after this one's first batch of edges, and completes."""
+    whole = graph_writer._write_batch
+    place = {"run_id": run_id, "stage": 1, "epoch": 0, "edge_mass": 1.0}
+
+    def overtaken(database, query, *arguments, **columns):
+        whole(database, query, *arguments, **columns)
+        if query == "write_edges":
+            monkeypatch.setattr(graph_writer, "_write_batch", whole)
+            store.save(scaled(3.0), **place)
+
+    monkeypatch.setattr(graph_writer, "_write_batch", overtaken)
+    with pytest.raises(AttrGraphError, match="another process began to write"):
+        store.save(graph, **place)
+    found = store.graph(f"{run_id}/stage_1/epoch_0/deeplift/label")
+    assert found.edges["weight"].tolist() == [6.0, -3.0, -12.0, 3.0, -6.0]
+
+
+def test_what_was_not_all_written_is_not_shown(store, run_id, graph, monkeypatch):
+    whole = Database.write
+
+    def write(self, name, **parameters):
+        result = whole(self, name, **parameters)
+        if name == "write_edges" and parameters["target_layer"] == "fc2":
+            whole(self, "delete_edges", graph_id=parameters["graph_id"], batch_size=1)
+        return result
+
+    monkeypatch.setattr(Database, "write", write)
+    with pytest.raises(AttrGraphError, match="has 5 neurons and 4 edges after writing 5 and 5"):
+        store.save(graph, run_id=run_id, stage=1, epoch=0, edge_mass=1.0)
+    assert len(store.graphs(run_id)) == 0
+
+
+def test_the_hash_is_of_all_that_is_stored(graph, scaled):
+    hashes = {
+        graph_writer.content_hash(sparsify(graph)),
+        graph_writer.content_hash(sparsify(graph, edge_mass=0.5)),
+        graph_writer.content_hash(sparsify(scaled(2.0))),
+    }
+    assert len(hashes) == 3
+    assert graph_writer.content_hash(sparsify(scaled(1.0))) in hashes
+
+
+def test_deletion_stopped_anywhere_hides_the_run_and_goes_on(store, run_id, graph, small_batches):
+    count = 0
+    while True:
+        store.save(graph, run_id=run_id, stage=1, epoch=0, edge_mass=1.0)
+        with pytest.MonkeyPatch.context() as patch:
+            stop_after(patch, count)
+            try:
+                store.delete_run(run_id)
+            except Killed:
+                assert count == 0 or len(store.graphs(run_id)) == 0
+            else:
+                return
+        if len(store.run_cypher("MATCH (run:Run {run_id: $run_id}) RETURN run", {"run_id": run_id})):
+            store.delete_run(run_id)
+        count += 1
+
+
+def test_a_store_closes_its_driver(store):
+    with GraphStore.open(store.connection) as other:
+        pass
+    with pytest.raises(AttrGraphError):
+        other.run_cypher("RETURN 1")

@@ -1,0 +1,158 @@
+import pandas as pd
+import pytest
+
+from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.store.provenance import neurons_of, table_hash
+from attrgraph_core.store.queries import load_query
+from attrgraph_core.targeting.neuron_set import NeuronSet
+
+
+def test_rows_name_neurons_by_layer_and_index():
+    table = pd.DataFrame({"layer": ["fc1", "fc1", "fc1"], "index": [3, 1, 3], "influence": [1.0, 2.0, 3.0]})
+    assert neurons_of(table) == [("fc1", 3), ("fc1", 1)]
+
+
+def test_rows_name_neurons_by_paths_and_a_layers_name_may_have_any_sign():
+    table = pd.DataFrame({"neurons": [["input/0", "a/b.0/7"], ["input/1", "a/b.0/7"]]})
+    assert neurons_of(table) == [("input", 0), ("a/b.0", 7), ("input", 1)]
+
+
+def test_a_table_without_neurons_is_refused():
+    with pytest.raises(AttrGraphError, match="columns layer and index, or a column neurons .*it has loss"):
+        neurons_of(pd.DataFrame({"loss": [1.0]}))
+
+
+def test_the_hash_of_a_table_is_of_its_names_values_and_their_order():
+    table = pd.DataFrame({"layer": ["a", "b"], "index": [0, 1]})
+    others = [table.iloc[::-1], table.rename(columns={"index": "place"}), table.assign(index=[0, 2])]
+    assert len({table_hash(each) for each in [table, *others]}) == 4
+    assert table_hash(table.copy()) == table_hash(table)
+
+
+@pytest.fixture
+def chosen():
+    return NeuronSet({"fc1": (1,)}, "top_influence", 0.5)
+
+
+@pytest.mark.neo4j
+def test_a_stage_tells_which_query_chose_its_neurons(store, run_id, graph, chosen):
+    graph_id = store.save(graph, run_id=run_id, stage=1, epoch=0, edge_mass=1.0).graph_id
+    table = store.query("neuron_influence", graph_id=graph_id)
+    circuit_id = store.save_circuit(graph_id, "neuron_influence", {}, table)
+    neuron_set_id = store.save_neuron_set([circuit_id], chosen, run_id=run_id)
+    stage_id = store.save_stage(run_id, 2, "targeted", epochs=4)
+    store.save_training(run_id, 2, neuron_set_id)
+    found = store.query("choosing_query", stage_id=stage_id)
+    assert found.to_dict("records") == [
+        {
+            "query": "neuron_influence", "parameters": f'{{"graph_id": "{graph_id}"}}', "policy": "top_influence",
+            "budget": 0.5, "size": 1, "graph_id": graph_id, "circuit_id": circuit_id, "neuron_set_id": neuron_set_id,
+            "query_hash": load_query("neuron_influence").hash, "result_hash": table_hash(table),
+            "set_hash": chosen.set_hash,
+        }
+    ]  # fmt: skip
+    assert circuit_id.startswith(f"{graph_id}/neuron_influence/")
+
+
+@pytest.mark.neo4j
+def test_saving_circuit_set_and_training_twice_changes_nothing(store, run_id, graph, chosen, contents):
+    graph_id = store.save(graph, run_id=run_id, stage=1, epoch=0).graph_id
+    table = store.query("top_influential_neurons", graph_id=graph_id, top_k=3)
+
+    def save_all():
+        circuit_id = store.save_circuit(graph_id, "top_influential_neurons", {"top_k": 3}, table)
+        neuron_set_id = store.save_neuron_set([circuit_id], chosen, run_id=run_id)
+        store.save_training(run_id, 2, neuron_set_id)
+        return circuit_id, neuron_set_id
+
+    def around():
+        return store.run_cypher(
+            "MATCH (circuit:Circuit {circuit_id: $id})-[edge]->(node) RETURN type(edge) AS type, count(*) AS count "
+            "ORDER BY type",
+            {"id": ids[0]},
+        ).to_numpy().tolist()  # fmt: skip
+
+    ids = save_all()
+    before, before_around = contents(), around()
+    assert before_around == [["CONTAINS", 3], ["FOUND_IN", 1], ["YIELDS", 1]]
+    assert save_all() == ids
+    assert (contents(), around()) == (before, before_around)
+
+
+@pytest.mark.neo4j
+def test_a_circuit_of_paths_contains_the_neurons_on_them(store, run_id, graph):
+    graph_id = store.save(graph, run_id=run_id, stage=1, epoch=0, edge_mass=1.0).graph_id
+    table = store.query("strongest_paths", graph_id=graph_id, top_k=1)
+    circuit_id = store.save_circuit(graph_id, "strongest_paths", {"top_k": 1}, table)
+    members = store.run_cypher(
+        "MATCH (:Circuit {circuit_id: $id})-[:CONTAINS]->(s) RETURN s.layer AS layer, s.index AS index ORDER BY layer",
+        {"id": circuit_id},
+    )
+    assert members.to_numpy().tolist() == [["fc1", 0], ["fc2", 0], ["input", 0]]
+
+
+@pytest.mark.neo4j
+def test_other_parameters_are_another_circuit_and_another_choice(store, run_id, graph, chosen):
+    graph_id = store.save(graph, run_id=run_id, stage=1, epoch=0).graph_id
+    table = store.query("top_influential_neurons", graph_id=graph_id)
+    circuits = [store.save_circuit(graph_id, "top_influential_neurons", {"top_k": k}, table) for k in (20, 21)]
+    assert circuits[0] != circuits[1]
+    sets = [store.save_neuron_set([circuit], chosen, run_id=run_id) for circuit in circuits]
+    assert sets[0] != sets[1]
+    for neuron_set_id in sets:
+        store.save_training(run_id, 2, neuron_set_id)
+    found = store.query("choosing_query", stage_id=f"{run_id}/stage_2")
+    assert found["circuit_id"].tolist() == [circuits[1]]
+
+
+@pytest.mark.neo4j
+def test_a_circuit_of_a_replaced_graph_is_stale_until_it_is_found_again(store, run_id, scaled):
+    saved = store.save(scaled(1.0), run_id=run_id, stage=1, epoch=0)
+    table = store.query("neuron_influence", graph_id=saved.graph_id)
+    circuit_id = store.save_circuit(saved.graph_id, "neuron_influence", {}, table)
+
+    def state():
+        text = (
+            "MATCH (c:Circuit {circuit_id: $id}) RETURN c.is_stale AS is_stale, COUNT { (c)-[:CONTAINS]->() } AS size"
+        )
+        return store.run_cypher(text, {"id": circuit_id}).to_numpy().tolist()
+
+    assert state() == [[False, 2]]
+    store.save(scaled(2.0), run_id=run_id, stage=1, epoch=0)
+    assert state() == [[True, 0]]
+    store.save_circuit(saved.graph_id, "neuron_influence", {}, table)
+    assert state() == [[False, 2]]
+
+
+@pytest.mark.neo4j
+def test_what_is_not_stored_is_named(store, run_id, graph, chosen):
+    graph_id = store.save(graph, run_id=run_id, stage=1, epoch=0).graph_id
+    table = pd.DataFrame({"layer": ["fc1", "fc9"], "index": [0, 0]})
+    with pytest.raises(AttrGraphError, match="1 of 2 neurons, fc9/0 first, are not in graph"):
+        store.save_circuit(graph_id, "neuron_influence", {}, table)
+    with pytest.raises(AttrGraphError, match="no complete graph 'nowhere' to keep a circuit of"):
+        store.save_circuit("nowhere", "neuron_influence", {}, table)
+    with pytest.raises(AttrGraphError, match="no circuit 'nothing' to choose neurons from"):
+        store.save_neuron_set(["nothing"], chosen, run_id=run_id)
+    with pytest.raises(AttrGraphError, match=r"1 of 1 neurons, fc1/9 first, are not in run"):
+        store.save_neuron_set([], NeuronSet({"fc1": (9,)}, "random", 0.5), run_id=run_id)
+    with pytest.raises(AttrGraphError, match="no neuron set 'nothing'"):
+        store.save_training(run_id, 2, "nothing")
+    with pytest.raises(AttrGraphError, match="no run 'nobody'"):
+        store.finish_run("nobody", "complete")
+
+
+@pytest.mark.neo4j
+def test_a_run_has_an_experiment_a_configuration_and_an_end(store, run_id):
+    store.save_run(run_id, f"of-{run_id}", seed=3, config_hash="abc", code_version="1.0")
+    store.save_run(run_id, f"of-{run_id}", seed=3, config_hash="abc", code_version="1.1")
+    store.finish_run(run_id, "complete")
+    table = store.run_cypher(
+        "MATCH (e:Experiment)-[:HAS_RUN]->(run:Run {run_id: $run_id}) RETURN e.name AS name, run", {"run_id": run_id}
+    )
+    assert table["name"].tolist() == [f"of-{run_id}"]
+    run = table["run"][0]
+    assert run["started_at"] <= run["finished_at"]
+    assert {k: v for k, v in run.items() if not k.endswith("_at")} == {
+        "labels": ["Run"], "run_id": run_id, "seed": 3, "config_hash": "abc", "code_version": "1.1", "status": "complete",
+    }  # fmt: skip
