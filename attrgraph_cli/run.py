@@ -1,6 +1,7 @@
 """`attrgraph run`: train an experiment, the same assets that Dagster's UI shows."""
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +34,8 @@ def run(
     from pipelines.experiments import load_experiment
     from pipelines.feasibility import check_feasible
 
-    console = Console()
+    # Without a terminal there is no width to keep to.
+    console = Console() if sys.stdout.isatty() else Console(width=160)
     path = _experiment_path(experiment)
     os.environ["ATTRGRAPH_EXPERIMENTS"] = str(path.parent.absolute())
     loaded = load_experiment(path)
@@ -98,7 +100,8 @@ def _launch(experiment: "Experiment", seeds: tuple[int, ...], fresh: bool, devic
             else:
                 console.print(
                     f"[bold]{experiment.name}[/], seed {seed}: run {experiment.run_id(seed)} was interrupted; "
-                    f"going on with {pending[0]} (--fresh begins anew)"
+                    f"going on with {pending[0]} (--fresh begins anew)",
+                    soft_wrap=True,
                 )
             _run_seed(experiment, seed, pending, device, instance, store, console)
         _compare(experiment, instance)
@@ -190,23 +193,24 @@ def _report(experiment: "Experiment", seeds: tuple[int, ...], console: Console) 
 def _as_rich(summary: "pd.DataFrame", several_seeds: bool) -> Table:
     columns = ["seed"] if several_seeds else []
     columns += [
-        "stage", "policy", "trained neurons", "share of weights", "epochs", "accuracy", "seconds", "graph size",
-        "edges kept", "completeness delta",
+        "stage", "trained by", "neurons trained", "weights trained", "epochs", "accuracy", "training seconds",
+        "graphs seconds", "graph size: neurons, edges", "edges kept", "completeness delta",
     ]  # fmt: skip
     table = Table(title="What each stage trained, and what its graphs hold")
     for column in columns:
-        table.add_column(column, justify="left" if column == "policy" else "right")
+        table.add_column(column, justify="left" if column == "trained by" else "right", overflow="fold")
     for row in summary.itertuples():
         cells = [str(row.seed)] if several_seeds else []
         cells += [
             str(row.stage),
             str(row.policy),
-            f"{row.trained_neurons} of {row.neurons}",
+            f"{row.trained_neurons}/{row.neurons}",
             f"{row.weights_trained:.1%}",
             str(row.epochs),
             f"{row.accuracy:.4f}",
-            f"{row.training_seconds:.1f} + {row.graph_seconds:.1f} graphs",
-            f"{row.graph_neurons} neurons, {row.graph_edges} edges",
+            f"{row.training_seconds:.1f}",
+            f"{row.graph_seconds:.1f}",
+            f"{row.graph_neurons}, {row.graph_edges}",
             f"{row.edges_kept:.1%}",
             f"{row.completeness_delta:.1e}",
         ]

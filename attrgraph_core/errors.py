@@ -6,3 +6,7 @@ class AttrGraphError(Exception):
 
     Command lines print the message alone; every other exception is a defect of ours and keeps its trace.
     """
+
+
+class UnreachableError(AttrGraphError):
+    """The server does not answer: it is gone or not there yet, and trying again may help."""

@@ -26,7 +26,7 @@ def load_checked_data(experiment: Experiment, dataset: DatasetRecord) -> Trainin
     if data.fingerprint != dataset.fingerprint:
         raise AttrGraphError(
             f"the data of experiment {experiment.name!r} changed since they were recorded "
-            f"({dataset.fingerprint[:12]} then, {data.fingerprint[:12]} now); materialise dataset and all after it again"
+            f"({dataset.fingerprint[:12]} then, {data.fingerprint[:12]} now); make dataset and all after it again"
         )
     return data
 
@@ -50,7 +50,6 @@ def run_stage(
     on_checkpoint: Callable[[Checkpoint], None],
 ) -> CheckpointsRecord:
     """Train stage `position` (from 1), writing the weights of each epoch as it ends."""
-    started = time.perf_counter()
     data = load_checked_data(experiment, dataset)
     model = model_at(experiment, seed, data, previous.last if previous else None).to(device)
     stage = experiment.stages[position - 1]
@@ -81,6 +80,7 @@ def run_stage(
         report_progress(f"stage {position}: training", record.epoch, stage.epochs, f"accuracy {record.accuracy:.3f}")
 
     report_progress(f"stage {position}: training", 0, stage.epochs)
+    started = time.perf_counter()
     result = train_stage(
         model, data, settings, neuron_set=neuron_set, seed=seed, stage=position, device=device, on_epoch=keep
     )

@@ -96,7 +96,8 @@ def _checked(
                 "whole number from 0 on" if column in whole else "finite number, and an absolute value is not negative"
             )
             raise AttrGraphError(
-                f"{column} is {row.to_dict()[column]!r} in the row {row.to_dict()} of the graph's {what}; it must be a {needs}"
+                f"{column} is {row.to_dict()[column]!r} in the row {row.to_dict()} of the graph's {what}; it must be a "
+                f"{needs}"
             )
         values[column] = given.astype(np.int64) if column in whole else given
     return pd.DataFrame(values)

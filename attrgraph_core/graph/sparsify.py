@@ -2,7 +2,8 @@
 
 A dense pair of layers is never stored whole. Of a neuron's incoming edges, strongest first, those are kept whose
 predecessors together hold less than `edge_mass` of the neuron's total absolute influence, and at most
-`max_edges_per_neuron`. What was left out stays visible: `total_in` and `kept_in` of every neuron, `kept_mass` of the graph.
+`max_edges_per_neuron`. What was left out stays visible: `total_in` and `kept_in` of every neuron, and `kept_mass` of
+the graph.
 """
 
 from dataclasses import dataclass, replace
@@ -22,9 +23,9 @@ MAX_EDGES_PER_NEURON = 64
 class SparseGraph:
     """A graph with its strongest edges, in canonical order, and how much of the whole they hold.
 
-    `graph.neurons` has three more columns, all sums of abs_weight: `total_in` and `total_out` over all the edges into and
-    out of the neuron, `kept_in` over the kept edges into it. `kept_mass` is kept over total of the whole graph, 1 where
-    there is nothing to keep.
+    `graph.neurons` has three more columns, all sums of abs_weight: `total_in` and `total_out` over all the edges into
+    and out of the neuron, `kept_in` over the kept edges into it. `kept_mass` is kept over total of the whole graph, 1
+    where there is nothing to keep.
     """
 
     graph: AttributionGraph

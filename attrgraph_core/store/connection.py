@@ -15,7 +15,7 @@ from neo4j.exceptions import (
 )
 from rich.console import Console
 
-from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.errors import AttrGraphError, UnreachableError
 
 CONNECTION_TIMEOUT_SECONDS = 15.0
 SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
@@ -114,11 +114,11 @@ def describe_driver_error(error: BaseException, connection: Connection) -> AttrG
             way_out += ": ATTRGRAPH_NEO4J_HEAP=2g, then attrgraph db stop and attrgraph db start"
         return AttrGraphError(f"{where} ran out of memory. {way_out}. ({reason})")
     if code.endswith("DatabaseUnavailable"):
-        return AttrGraphError(
+        return UnreachableError(
             f"{where} runs, but its database is not available: {reason} Try again, or see the server's log."
         )
     if isinstance(error, (ServiceUnavailable, SessionExpired, OSError)):
-        return AttrGraphError(f"{where} does not answer. {_restart(connection)} ({reason})")
+        return UnreachableError(f"{where} does not answer. {_restart(connection)} ({reason})")
     if isinstance(error, (ConfigurationError, ValueError)):
         return AttrGraphError(f"{connection.uri!r} is no address of a Neo4j server: {reason}")
     if isinstance(error, ClientError) and code.endswith("Statement.AccessMode"):

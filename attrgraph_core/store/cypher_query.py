@@ -100,8 +100,8 @@ def parse_query(name: str, text: str, folder: str = "analysis") -> CypherQuery:
         words = content.split(maxsplit=2)
         if tag not in ("param", "return") or len(words) < 3 or words[1] not in TYPES:
             raise AttrGraphError(
-                f"{where}: '@{tag} {' '.join(content.split())}' is not '@param' or '@return', a name, a type of {', '.join(TYPES)}, and a "
-                "description"
+                f"{where}: '@{tag} {' '.join(content.split())}' is not '@param' or '@return', a name, a type of "
+                f"{', '.join(TYPES)}, and a description"
             )
         if words[0] in (params if tag == "param" else returns):
             raise AttrGraphError(f"{where}: @{tag} {words[0]} is there twice")

@@ -1,8 +1,8 @@
 """Writing a graph so that a reader sees all of it or nothing.
 
-A graph is `writing` from its first statement to its last, and only `complete` ones are read. Batches are transactions of
-their own; a writer killed between two of them leaves a graph that nobody sees and that the next writer replaces. Each
-writer has a token: one that was overtaken by another notices at its next batch and gives up.
+A graph is `writing` from its first statement to its last, and only `complete` ones are read. Batches are transactions
+of their own; a writer killed between two of them leaves a graph that nobody sees and that the next writer replaces.
+Each writer has a token: one that was overtaken by another notices at its next batch and gives up.
 """
 
 import hashlib
@@ -88,7 +88,10 @@ def write_graph(database: Database, sparse: SparseGraph, *, graph_id: str, snaps
 
 
 def delete_content(database: Database, graph_id: str) -> None:
-    """Delete the edges and states of a graph that readers do not see, edges first: a batch of nodes may have any number."""
+    """Delete the edges and states of a graph that readers do not see.
+
+    Edges first: a batch of nodes may have any number of them, more than fit into the memory of a transaction.
+    """
     for query in ("delete_edges", "delete_circuit_members", "delete_states"):
         database.write_until_none(query, graph_id=graph_id, batch_size=DELETE_BATCH)
 
@@ -116,7 +119,8 @@ def _write_batch(database: Database, query: str, graph_id: str, writer: str, cou
 
 def _overtaken(graph_id: str) -> AttrGraphError:
     return AttrGraphError(
-        f"another process began to write graph {graph_id}, or deletes it, and this one gave up; let one process write a run"
+        f"another process began to write graph {graph_id}, or deletes it, and this one gave up; let one process write "
+        "a run"
     )
 
 
@@ -124,7 +128,8 @@ def _state_batches(sparse: SparseGraph) -> Iterator[dict[str, list[Any]]]:
     neurons = sparse.graph.neurons
     names = {
         "layers": "layer", "indices": "index", "kinds": "kind", "attributions": "attribution",
-        "abs_attributions": "abs_attribution", "total_ins": "total_in", "kept_ins": "kept_in", "total_outs": "total_out",
+        "abs_attributions": "abs_attribution", "total_ins": "total_in", "kept_ins": "kept_in",
+        "total_outs": "total_out",
     }  # fmt: skip
     for start in range(0, len(neurons), STATE_BATCH):
         rows = neurons.iloc[start : start + STATE_BATCH]
@@ -132,7 +137,7 @@ def _state_batches(sparse: SparseGraph) -> Iterator[dict[str, list[Any]]]:
 
 
 def _edge_batches(sparse: SparseGraph) -> Iterator[dict[str, Any]]:
-    """Batches of one pair of layers each; a neuron's place is that among its layer's neurons in the order of indices."""
+    """Batches of one pair of layers each; a neuron's place is that among its layer's neurons by index."""
     edges, neurons = sparse.graph.edges, sparse.graph.neurons
     indices = {layer: rows["index"].to_numpy() for layer, rows in neurons.groupby("layer", sort=False)}
     for (source_layer, target_layer), rows in edges.groupby(["source_layer", "target_layer"], sort=False):

@@ -1,4 +1,4 @@
-"""Where graphs come from and what is made of them: runs, stages and snapshots; circuits, neuron sets and their training."""
+"""Where graphs come from and what is made of them: runs, stages, snapshots; circuits, neuron sets, their training."""
 
 import hashlib
 import json
@@ -60,8 +60,8 @@ def write_circuit(
 ) -> str:
     """Keep what a query found in a graph as a circuit that holds the neurons of the table; its id.
 
-    Raises AttrGraphError, and writes nothing, where the table names no neurons, or some that the graph has not, and for a
-    graph that is not there or not complete.
+    Raises AttrGraphError, and writes nothing, where the table names no neurons, or some that the graph has not, and
+    for a graph that is not there or not complete.
     """
     neurons = neurons_of(table)
     asked = json.dumps({"graph_id": graph_id, **parameters}, sort_keys=True)

@@ -1,7 +1,7 @@
 """The schema: constraints and indexes from `cypher/schema/`, applied once, in order.
 
-A schema file stays as it was when it was applied, and a change is a new file. A changed file is refused: its statements say
-`IF NOT EXISTS`, so applying it again would quietly keep the constraint of before under the name of the new one.
+A schema file stays as it was when it was applied, and a change is a new file. A changed file is refused: its statements
+say `IF NOT EXISTS`, so applying it again would quietly keep the constraint of before under the name of the new one.
 """
 
 from typing import LiteralString, cast

@@ -12,6 +12,8 @@
 MATCH (graph:AttributionGraph {graph_id: $graph_id, status: 'complete'})
 UNWIND range(0, size(graph.layers) - 1) AS place
 MATCH (state:NeuronState {graph_id: graph.graph_id, layer: graph.layers[place]})
+USING INDEX state:NeuronState(graph_id, layer, index)
+WHERE state.index >= 0
 WITH place, state ORDER BY place, state.index
 RETURN state.layer AS layer, state.index AS index, state.kind AS kind, state.attribution AS attribution,
        state.abs_attribution AS abs_attribution, state.total_in AS total_in, state.kept_in AS kept_in,

@@ -16,6 +16,7 @@ WITH graph, before ORDER BY snapshot.epoch DESC LIMIT 1
 MATCH (graph)-[:HAS_STATE]->(state:NeuronState)
 // By its place and not by way of its neuron, which has a state in every graph of the run.
 MATCH (earlier:NeuronState {graph_id: before.graph_id, layer: state.layer, index: state.index})
+USING INDEX earlier:NeuronState(graph_id, layer, index)
 WITH state,
      CASE state.kind WHEN 'output' THEN state.abs_attribution ELSE state.total_out END AS influence,
      CASE state.kind WHEN 'output' THEN earlier.abs_attribution ELSE earlier.total_out END AS influence_before

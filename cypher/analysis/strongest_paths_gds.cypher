@@ -18,6 +18,7 @@ WITH snapshot, graph, COLLECT {
   RETURN output
 } AS outputs
 WITH snapshot, graph, outputs, reduce(total = 0.0, output IN outputs | total + output.abs_attribution) AS total
+WHERE total > 0 AND EXISTS { (graph)-[:HAS_STATE]->(:NeuronState {kind: 'input'}) }
 // The node of the graph stands before all inputs, that of its snapshot after all outputs: one source and one end for Yen.
 CALL (snapshot, graph, outputs, total) {
   MATCH (graph)-[:HAS_STATE]->(target:NeuronState)<-[edge:INFLUENCES]-(source:NeuronState)

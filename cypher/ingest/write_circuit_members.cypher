@@ -8,5 +8,6 @@
 MATCH (circuit:Circuit {circuit_id: $circuit_id})
 UNWIND range(0, size($layers) - 1) AS row
 MATCH (state:NeuronState {graph_id: $graph_id, layer: $layers[row], index: $indices[row]})
+USING INDEX state:NeuronState(graph_id, layer, index)
 MERGE (circuit)-[:CONTAINS]->(state)
 RETURN count(*) AS written

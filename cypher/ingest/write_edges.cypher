@@ -15,11 +15,17 @@ MATCH (graph:AttributionGraph {graph_id: $graph_id})
 // Locked before the token is read: nobody takes over in between.
 SET graph.written_at = datetime()
 WITH graph WHERE graph.status = 'writing' AND graph.writer = $writer
+// The index finds a layer's states, given a condition on each of its properties; on an empty database the planner
+// would not see that it is the better one.
 MATCH (source:NeuronState {graph_id: $graph_id, layer: $source_layer})
+USING INDEX source:NeuronState(graph_id, layer, index)
+WHERE source.index >= 0
 WITH graph, source ORDER BY source.index
 // Grouped by the graph: without it, no rows would become one row with an empty list.
 WITH graph, collect(source) AS sources
 MATCH (target:NeuronState {graph_id: $graph_id, layer: $target_layer})
+USING INDEX target:NeuronState(graph_id, layer, index)
+WHERE target.index >= 0
 WITH graph, sources, target ORDER BY target.index
 WITH graph, sources, collect(target) AS targets
 UNWIND range(0, size($weights) - 1) AS row

@@ -8,5 +8,6 @@
 MATCH (neuron_set:NeuronSet {neuron_set_id: $neuron_set_id})
 UNWIND range(0, size($layers) - 1) AS row
 MATCH (neuron:Neuron {run_id: $run_id, layer: $layers[row], index: $indices[row]})
+USING INDEX neuron:Neuron(run_id, layer, index)
 MERGE (neuron_set)-[:SELECTS]->(neuron)
 RETURN count(*) AS written

@@ -7,6 +7,7 @@
 UNWIND range(0, size($layers) - 1) AS row
 WITH row WHERE NOT EXISTS {
   MATCH (neuron:Neuron {run_id: $holder_id, layer: $layers[row], index: $indices[row]})
+  USING INDEX neuron:Neuron(run_id, layer, index)
 }
 RETURN $layers[row] + '/' + $indices[row] AS name
 ORDER BY row

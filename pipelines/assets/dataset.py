@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from pipelines.failures import failures_named
 from pipelines.feasibility import check_feasible
 from pipelines.partitions import experiment_and_seed, run_partitions
 from pipelines.pictures import table_metadata
@@ -21,7 +22,8 @@ def dataset(context: dg.AssetExecutionContext) -> dg.Output[DatasetRecord]:
     import pandas as pd
 
     experiment, seed = experiment_and_seed(context.partition_key)
-    data, _ = check_feasible(experiment)
+    with failures_named():
+        data, _ = check_feasible(experiment)
     record = DatasetRecord(
         run_id=experiment.run_id(seed),
         name=data.name,

@@ -9,10 +9,10 @@ from typing import Any
 
 import dagster as dg
 
-from attrgraph_core.errors import AttrGraphError
 from pipelines.code_version import code_version
 from pipelines.epochs import observe_epoch, observe_graphs
 from pipelines.experiments import Experiment
+from pipelines.failures import failures_named
 from pipelines.partitions import experiment_and_seed, run_partitions
 from pipelines.pictures import (
     draw_attribution_graph,
@@ -25,7 +25,6 @@ from pipelines.records import CheckpointsRecord, CircuitsRecord, DatasetRecord, 
 from pipelines.resources import DeviceResource, GraphStoreResource
 
 CODE_VERSION = "1"
-STORE_RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 
 
 def stage_assets(position: int, is_last: bool) -> list[dg.AssetsDefinition]:
@@ -52,11 +51,6 @@ def _outputs(experiment: Experiment, position: int) -> bool:
     return position <= len(experiment.stages)
 
 
-def _no_retry(error: AttrGraphError) -> dg.Failure:
-    """What the user has to mend fails at once; a server that is gone comes back with a retry."""
-    return dg.Failure(description=str(error), allow_retries=False)
-
-
 def checkpoints_asset(position: int) -> dg.AssetsDefinition:
     upstream = {"dataset": dg.AssetIn("dataset")}
     if position > 1:
@@ -75,13 +69,11 @@ def checkpoints_asset(position: int) -> dg.AssetsDefinition:
         experiment, seed = experiment_and_seed(context.partition_key)
         if not _outputs(experiment, position):
             return
-        try:
+        with failures_named():
             record = run_stage(
                 experiment, seed, position, dataset, previous, chosen, device.choose(),
                 on_checkpoint=lambda checkpoint: observe_epoch(context, checkpoint),
             )  # fmt: skip
-        except AttrGraphError as error:
-            raise _no_retry(error) from error
         shown = record.checkpoints
         figure = draw_epochs([c.epoch for c in shown], [c.loss for c in shown], [c.accuracy for c in shown])
         yield dg.Output(
@@ -134,7 +126,6 @@ def attribution_graphs_asset(position: int) -> dg.AssetsDefinition:
     @dg.asset(
         **_asset_arguments(position, "attribution_graphs", {"captum", "neo4j"}),
         ins={"dataset": dg.AssetIn("dataset"), "checkpoints": dg.AssetIn(f"stage_{position}_checkpoints")},
-        retry_policy=STORE_RETRIES,
         description="The attribution graphs of every epoch, in Neo4j: one a class, and one of the true class.",
     )
     def attribution_graphs(
@@ -149,7 +140,7 @@ def attribution_graphs_asset(position: int) -> dg.AssetsDefinition:
         experiment, seed = experiment_and_seed(context.partition_key)
         if not _outputs(experiment, position):
             return
-        with graph_store.open() as store:
+        with failures_named(), graph_store.open() as store:
             store.save_run(
                 dataset.run_id, experiment.name, seed, experiment.config_hash, code_version(), status="running"
             )
@@ -193,7 +184,6 @@ def circuits_asset(position: int) -> dg.AssetsDefinition:
     @dg.asset(
         **_asset_arguments(position, "circuits", {"neo4j", "cypher"}),
         ins={"graphs": dg.AssetIn(f"stage_{position}_attribution_graphs")},
-        retry_policy=STORE_RETRIES,
         description="What the experiment's Cypher queries returned from this stage's last graphs.",
     )
     def circuits(
@@ -205,7 +195,7 @@ def circuits_asset(position: int) -> dg.AssetsDefinition:
         experiment, _ = experiment_and_seed(context.partition_key)
         if not _outputs(experiment, position):
             return
-        with graph_store.open() as store:
+        with failures_named(), graph_store.open() as store:
             record, tables = run_circuits(experiment, graphs, store)
             if position == len(experiment.stages):
                 store.finish_run(graphs.run_id, "complete")
@@ -227,7 +217,6 @@ def neuron_set_asset(position: int) -> dg.AssetsDefinition:
             "checkpoints": dg.AssetIn(f"stage_{position}_checkpoints"),
             "circuits": dg.AssetIn(f"stage_{position}_circuits"),
         },
-        retry_policy=STORE_RETRIES,
         description="The neurons that the next stage trains, chosen by its policy from what its query returned.",
     )
     def neuron_set(
@@ -242,7 +231,7 @@ def neuron_set_asset(position: int) -> dg.AssetsDefinition:
         experiment, seed = experiment_and_seed(context.partition_key)
         if position >= len(experiment.stages):
             return
-        with graph_store.open() as store:
+        with failures_named(), graph_store.open() as store:
             record, candidates = run_selection(experiment, seed, dataset, checkpoints, circuits, store)
         chosen = candidates[candidates["chosen"]].sort_values("influence", ascending=False)
         yield dg.Output(

@@ -28,7 +28,7 @@ EDGES = [
     ("fc1", 0, "fc2", 0, 1.0, 6.0),
     ("fc1", 1, "fc2", 0, -2.0, 2.0),
 ]
-# The same neurons a stage earlier: fc1/0 gave 2 and not 6, fc1/1 gave 3 and not 2, input/0 gave 3, input/1 gave 1 and not 5.
+# The same neurons a stage earlier: fc1/0 gave 2 and not 6, fc1/1 gave 3 and not 2, input/1 gave 1 and not 5.
 EARLIER_EDGES = [
     ("input", 0, "fc1", 0, 2.0, 3.0),
     ("input", 1, "fc1", 1, -1.0, 1.0),

@@ -99,7 +99,7 @@ def test_keeps_what_the_slow_twin_keeps_in_any_order_of_rows(masses, sixteenths,
 
 @pytest.mark.parametrize("edge_mass", [0.0, -0.1, 1.01, float("nan")])
 def test_refuses_a_mass_that_is_no_share(edge_mass):
-    with pytest.raises(AttrGraphError, match="edge_mass is .*above 0 and at most 1"):
+    with pytest.raises(AttrGraphError, match=r"edge_mass is .*above 0 and at most 1"):
         sparsify(make_graph([[1.0]]), edge_mass)
 
 

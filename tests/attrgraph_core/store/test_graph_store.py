@@ -161,7 +161,7 @@ def test_paths_and_times_become_plain_values(store):
 
 
 def test_a_server_that_is_not_there_is_an_error_of_ours():
-    with pytest.raises(AttrGraphError, match="127.0.0.1:1 does not answer"):
+    with pytest.raises(AttrGraphError, match=r"127\.0\.0\.1:1 does not answer"):
         GraphStore.open(Connection("bolt://127.0.0.1:1", "neo4j", "password", "environment"))
 
 

@@ -88,7 +88,7 @@ def write(self, name, **parameters):
 Database.write = write
 neurons, edges = (pd.read_pickle({str(tmp_path)!r} + f"/{{name}}.pickle") for name in ("neurons", "edges"))
 graph = AttributionGraph(neurons, edges, "deeplift", "label", "zeros", 8, 0.25)
-connection = Connection({store.connection.uri!r}, {store.connection.user!r}, {store.connection.password!r}, "environment")
+connection = Connection({store.connection.uri!r}, {store.connection.user!r}, {store.connection.password!r}, "test")
 with GraphStore.open(connection) as store:
     store.save(graph, run_id={run_id!r}, stage=1, epoch=0, edge_mass=1.0)
 """

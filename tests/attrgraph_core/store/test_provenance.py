@@ -18,7 +18,7 @@ def test_rows_name_neurons_by_paths_and_a_layers_name_may_have_any_sign():
 
 
 def test_a_table_without_neurons_is_refused():
-    with pytest.raises(AttrGraphError, match="columns layer and index, or a column neurons .*it has loss"):
+    with pytest.raises(AttrGraphError, match=r"columns layer and index, or a column neurons .*it has loss"):
         neurons_of(pd.DataFrame({"loss": [1.0]}))
 
 
@@ -154,5 +154,6 @@ def test_a_run_has_an_experiment_a_configuration_and_an_end(store, run_id):
     run = table["run"][0]
     assert run["started_at"] <= run["finished_at"]
     assert {k: v for k, v in run.items() if not k.endswith("_at")} == {
-        "labels": ["Run"], "run_id": run_id, "seed": 3, "config_hash": "abc", "code_version": "1.1", "status": "complete",
+        "labels": ["Run"], "run_id": run_id, "seed": 3, "config_hash": "abc", "code_version": "1.1",
+        "status": "complete",
     }  # fmt: skip

@@ -1,0 +1,45 @@
+"""A small experiment in a folder of its own, and a server that the pipeline finds by its environment."""
+
+from pathlib import Path
+
+import pytest
+
+from attrgraph_core.store.connection import Connection
+
+SMALL_EXPERIMENT = """\
+name: small
+seeds: [0, 1]
+dataset: {factory: digits}
+model: {factory: mlp, arguments: {hidden: [12, 8]}}
+training: {learning_rate: 0.02, weight_decay: 0.1, batch_size: 128}
+attribution: {samples: 40, edge_mass: 0.8, max_edges_per_neuron: 16}
+queries:
+  - {query: strongest_paths, target: "class:3", parameters: {top_k: 5}}
+stages:
+  - epochs: 2
+  - epochs: 1
+    select: {query: neuron_influence, policy: top_influence, budget: 0.25}
+"""
+
+
+@pytest.fixture
+def small_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a two-stage experiment, alone in its folder; runs and history go beside it."""
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    path = folder / "small.yaml"
+    path.write_text(SMALL_EXPERIMENT, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ATTRGRAPH_EXPERIMENTS", str(folder))
+    monkeypatch.setenv("ATTRGRAPH_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    return path
+
+
+@pytest.fixture
+def environment_store(neo4j_connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Connection:
+    """The session's server, as the pipeline finds it."""
+    monkeypatch.setenv("NEO4J_URI", neo4j_connection.uri)
+    monkeypatch.setenv("NEO4J_USER", neo4j_connection.user)
+    monkeypatch.setenv("NEO4J_PASSWORD", neo4j_connection.password)
+    return neo4j_connection
