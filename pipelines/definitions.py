@@ -16,11 +16,13 @@ from pipelines.sensors import automation, dataset_changed, unrun_partitions
 POSITIONS = range(1, STAGE_COUNT + 1)
 
 defs = dg.Definitions(
-    assets=[
-        dataset,
-        *(asset for position in POSITIONS for asset in stage_assets(position, position == STAGE_COUNT)),
-        seed_comparison,
-    ],
+    assets=dg.with_source_code_references(
+        [
+            dataset,
+            *(asset for position in POSITIONS for asset in stage_assets(position, position == STAGE_COUNT)),
+            seed_comparison,
+        ]
+    ),
     asset_checks=[check for position in POSITIONS for check in stage_checks(position, position == STAGE_COUNT)],
     jobs=[targeted_training, compare_seeds],
     schedules=[nightly],
