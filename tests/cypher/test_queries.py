@@ -67,7 +67,10 @@ def test_a_query_for_people_answers_with_the_columns_and_types_of_its_header(sto
     assert tuple(table.columns) == tuple(query.returns)
     assert len(table)
     types = {"INTEGER": "int64", "FLOAT": "float64", "STRING": "str", "LIST<STRING>": "object"}
-    assert [str(kind) for kind in table.dtypes] == [types[column.type] for column in query.returns.values()]
+    found = [str(kind) for kind in table.dtypes]
+    if pd.__version__ < "3":  # where text is of type object
+        types["STRING"] = "object"
+    assert found == [types[column.type] for column in query.returns.values()]
 
 
 @pytest.mark.parametrize("name", [n for n in query_names("analysis") if "graph_id" in load_query(n).params])
