@@ -37,7 +37,8 @@ def run(
     # Without a terminal there is no width to keep to.
     console = Console() if sys.stdout.isatty() else Console(width=160)
     path = _experiment_path(experiment)
-    os.environ["ATTRGRAPH_EXPERIMENTS"] = str(path.parent.absolute())
+    # This file alone: what else lies in its folder may be no experiment, or a broken one.
+    os.environ["ATTRGRAPH_EXPERIMENTS"] = str(path.absolute())
     loaded = load_experiment(path)
     seeds = _seeds(loaded, seed)
     with console.status("checking the experiment"):

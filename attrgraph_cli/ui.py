@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,9 @@ from attrgraph_core.errors import AttrGraphError
 
 
 def ui(
+    experiments: Annotated[
+        Path | None, typer.Argument(help="A folder of experiment files, or one file; ./experiments without.")
+    ] = None,
     port: Annotated[int, typer.Option(help="Port of Dagster's UI, on this machine only.")] = 3000,
 ) -> None:
     """Open Dagster's UI (lineage, plots, checks, schedules) and say where Neo4j Browser answers. Ctrl-C ends it."""
@@ -19,6 +23,8 @@ def ui(
     from pipelines.experiments import load_experiments
     from pipelines.instance import prepare_dagster_home
 
+    if experiments is not None:
+        os.environ["ATTRGRAPH_EXPERIMENTS"] = str(experiments.absolute())
     load_experiments()
     home = prepare_dagster_home()
     console = Console()

@@ -145,14 +145,18 @@ class Experiment(_Section):
 
 
 def experiments_folder() -> Path:
+    """Where experiments are read from: `ATTRGRAPH_EXPERIMENTS` (a folder, or one file), or `./experiments`."""
     return Path(os.environ.get("ATTRGRAPH_EXPERIMENTS", "experiments"))
 
 
 def load_experiments(folder: Path | None = None) -> dict[str, Experiment]:
-    """Every experiment of a folder by name; AttrGraphError names the first that is wrong, or two of one name."""
+    """Every experiment of a folder by name, or the one of a file.
+
+    AttrGraphError names the first that is wrong, or two of one name.
+    """
     folder = folder or experiments_folder()
     experiments: dict[str, Experiment] = {}
-    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+    for path in [folder] if folder.is_file() else sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
         experiment = load_experiment(path)
         if experiment.name in experiments:
             raise AttrGraphError(f"{path}: an experiment named {experiment.name!r} is there already; rename one")
