@@ -17,6 +17,8 @@ from attrgraph_core.store.graph_writer import StoredGraph, write_graph
 from attrgraph_core.store.queries import CypherQuery, load_query
 from attrgraph_core.store.schema import apply_schema
 
+READ_ATTEMPTS = 3
+
 
 class GraphStore:
     """The graphs of one Neo4j server; a context manager. Every method raises AttrGraphError for what it cannot do."""
@@ -93,17 +95,18 @@ class GraphStore:
         return self._database.run(text, parameters or {}, read_only)
 
     def graph(self, graph_id: str) -> AttributionGraph:
-        """A graph as it is stored: its strongest edges, and the neurons with total_in, kept_in and total_out."""
-        neurons = self.query("graph_neurons", graph_id=graph_id)
-        edges = self.query("graph_edges", graph_id=graph_id)
-        properties = self._database.read(load_query("lookup/graph"), {"graph_id": graph_id})["properties"].iloc[0]
-        place = {layer: position for position, layer in enumerate(properties["layers"])}
-        by = ["target_layer", "target_index", "source_layer", "source_index"]
-        edges = edges.sort_values(
-            by, key=lambda column: column.map(place) if column.name in by[::2] else column, ignore_index=True
-        )
-        names = ("method", "target", "baseline", "sample_count", "completeness_delta")
-        return AttributionGraph(neurons=neurons, edges=edges, **{name: properties[name] for name in names})
+        """A graph as it is stored: its strongest edges, and the neurons with total_in, kept_in and total_out.
+
+        Raises AttrGraphError for a graph that is not there, or that somebody replaces again and again meanwhile.
+        """
+        for _ in range(READ_ATTEMPTS):
+            before = self._graph_properties(graph_id)
+            neurons = self.query("graph_neurons", graph_id=graph_id)
+            edges = self.query("graph_edges", graph_id=graph_id)
+            # Neo4j isolates no two reads from a writer between them, in one transaction neither.
+            if self._graph_properties(graph_id) == before:
+                return _graph_from(before, neurons, edges)
+        raise AttrGraphError(f"graph {graph_id!r} is being written; read it when its writer is done")
 
     def graphs(self, run_id: str | None = None) -> pd.DataFrame:
         """The graphs that can be read, all or of one run: query `epoch_graphs`."""
@@ -155,6 +158,12 @@ class GraphStore:
         """Delete a run with all that hangs on it; how many graphs it had."""
         return deletion.delete_run(self._database, run_id)
 
+    def _graph_properties(self, graph_id: str) -> dict[str, Any]:
+        table = self._database.read(load_query("lookup/graph"), {"graph_id": graph_id})
+        if table.empty:
+            self._refuse_unknown_ids({"graph_id": graph_id})
+        return dict(table["properties"].iloc[0])
+
     def _refuse_unknown_ids(self, parameters: Mapping[str, Any]) -> None:
         """An empty table of a graph that is not there would read as an answer."""
         asked = [name for name in ("graph_id", "run_id", "stage_id") if parameters.get(name) is not None]
@@ -169,3 +178,13 @@ class GraphStore:
             near = difflib.get_close_matches(parameters[name], ids, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else f"there are {len(ids)}"
             raise AttrGraphError(f"there is no {what} {parameters[name]!r}; {hint}")
+
+
+def _graph_from(properties: Mapping[str, Any], neurons: pd.DataFrame, edges: pd.DataFrame) -> AttributionGraph:
+    place = {layer: position for position, layer in enumerate(properties["layers"])}
+    by = ["target_layer", "target_index", "source_layer", "source_index"]
+    edges = edges.sort_values(
+        by, key=lambda column: column.map(place) if column.name in by[::2] else column, ignore_index=True
+    )
+    names = ("method", "target", "baseline", "sample_count", "completeness_delta")
+    return AttributionGraph(neurons=neurons, edges=edges, **{name: properties[name] for name in names})

@@ -64,7 +64,7 @@ def write_graph(database: Database, sparse: SparseGraph, *, graph_id: str, snaps
     properties = {**_properties(sparse), "run_id": run_id}
     database.write("begin_graph", snapshot_id=snapshot_id, graph_id=graph_id, writer=writer, properties=properties)
     if len(found):
-        delete_content(database, graph_id)
+        delete_content(database, graph_id, writer)
     for batch in _state_batches(sparse):
         _write_batch(database, "write_states", graph_id, writer, len(batch["layers"]), run_id=run_id, **batch)
     for batch in _edge_batches(sparse):
@@ -79,7 +79,7 @@ def write_graph(database: Database, sparse: SparseGraph, *, graph_id: str, snaps
         content_hash=new_hash,
     )
     if not rows:
-        raise _overtaken(graph_id)
+        raise overtaken(graph_id)
     if rows[0] != {"found_nodes": node_count, "found_edges": edge_count}:
         raise AttrGraphError(
             f"graph {graph_id} has {rows[0]['found_nodes']} neurons and {rows[0]['found_edges']} edges after writing "
@@ -87,13 +87,13 @@ def write_graph(database: Database, sparse: SparseGraph, *, graph_id: str, snaps
         )
 
 
-def delete_content(database: Database, graph_id: str) -> None:
-    """Delete the edges and states of a graph that readers do not see.
+def delete_content(database: Database, graph_id: str, writer: str) -> None:
+    """Delete the edges and states of a graph that readers do not see, as long as `writer` is the one that it is of.
 
     Edges first: a batch of nodes may have any number of them, more than fit into the memory of a transaction.
     """
     for query in ("delete_edges", "delete_circuit_members", "delete_states"):
-        database.write_until_none(query, graph_id=graph_id, batch_size=DELETE_BATCH)
+        database.write_until_none(query, graph_id=graph_id, writer=writer, batch_size=DELETE_BATCH)
 
 
 def _properties(sparse: SparseGraph) -> dict[str, Any]:
@@ -114,10 +114,11 @@ def _properties(sparse: SparseGraph) -> dict[str, Any]:
 
 def _write_batch(database: Database, query: str, graph_id: str, writer: str, count: int, **columns: Any) -> None:
     if database.write(query, graph_id=graph_id, writer=writer, **columns)[0]["written"] != count:
-        raise _overtaken(graph_id)
+        raise overtaken(graph_id)
 
 
-def _overtaken(graph_id: str) -> AttrGraphError:
+def overtaken(graph_id: str) -> AttrGraphError:
+    """What a process raises that another one took a graph from."""
     return AttrGraphError(
         f"another process began to write graph {graph_id}, or deletes it, and this one gave up; let one process write "
         "a run"

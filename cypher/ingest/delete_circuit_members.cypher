@@ -1,9 +1,14 @@
 // Takes a batch of one graph's states out of the circuits they are in.
 //
 // @param  graph_id    STRING   graph
+// @param  writer      STRING   token of who writes or deletes it
 // @param  batch_size  INTEGER  how many at most
-// @return deleted     INTEGER  how many
-MATCH (:NeuronState {graph_id: $graph_id})<-[member:CONTAINS]-(:Circuit)
+// @return deleted     INTEGER  how many; 0 where another writer took over, too
+MATCH (graph:AttributionGraph {graph_id: $graph_id})
+// Locked before the token is read: nobody takes over in between.
+SET graph.written_at = datetime()
+WITH graph WHERE graph.status IN ['writing', 'deleting'] AND graph.writer = $writer
+MATCH (:NeuronState {graph_id: graph.graph_id})<-[member:CONTAINS]-(:Circuit)
 WITH member LIMIT $batch_size
 DELETE member
 RETURN count(*) AS deleted

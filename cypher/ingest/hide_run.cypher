@@ -1,12 +1,12 @@
 // Hides a run's graphs from readers, as the first step of its deletion.
 //
 // @param  run_id     STRING        run
+// @param  writer     STRING        token of who deletes it
 // @return run_id     STRING        run; no row where there is no such run
 // @return graph_ids  LIST<STRING>  its graphs
 MATCH (run:Run {run_id: $run_id})
 SET run.status = 'deleting'
 WITH run
 OPTIONAL MATCH (run)-[:HAS_STAGE]->(:Stage)-[:HAS_SNAPSHOT]->(:Snapshot)-[:HAS_GRAPH]->(graph:AttributionGraph)
-SET graph.status = 'deleting'
-REMOVE graph.writer
+SET graph.status = 'deleting', graph.writer = $writer
 RETURN run.run_id AS run_id, collect(graph.graph_id) AS graph_ids

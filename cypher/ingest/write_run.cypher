@@ -1,4 +1,4 @@
-// Makes an experiment's run, or brings it up to date.
+// Makes an experiment's run, or begins it anew.
 //
 // @param  run_id        STRING   run
 // @param  experiment    STRING   name of its experiment
@@ -9,7 +9,8 @@
 // @return run_id        STRING   run
 MERGE (experiment:Experiment {name: $experiment})
 MERGE (run:Run {run_id: $run_id})
-ON CREATE SET run.started_at = datetime()
+// A run that ended and is brought up to date begins anew: it is the newest again.
+SET run.started_at = CASE WHEN run.status = 'running' THEN run.started_at ELSE datetime() END
 SET run.seed = $seed, run.config_hash = $config_hash, run.code_version = $code_version, run.status = $status
 REMOVE run.finished_at
 MERGE (experiment)-[:HAS_RUN]->(run)

@@ -123,13 +123,73 @@ def test_a_writer_that_was_overtaken_gives_up(store, run_id, graph, scaled, monk
     assert found.edges["weight"].tolist() == [6.0, -3.0, -12.0, 3.0, -6.0]
 
 
+@pytest.mark.parametrize("query", ["delete_edges", "delete_circuit_members", "delete_states"])
+def test_a_writer_overtaken_while_it_deletes_leaves_the_other_graph_whole(store, run_id, graph, scaled, query):
+    """The other one takes over before a batch of deletion, and completes."""
+    whole = Database.write
+    place = {"run_id": run_id, "stage": 1, "epoch": 0, "edge_mass": 1.0}
+    store.save(scaled(2.0), **place)
+
+    with pytest.MonkeyPatch.context() as patch:
+
+        def overtaken(database, name, **parameters):
+            if name == query:
+                patch.undo()
+                store.save(scaled(3.0), **place)
+            return whole(database, name, **parameters)
+
+        patch.setattr(Database, "write", overtaken)
+        with pytest.raises(AttrGraphError, match="another process began to write"):
+            store.save(graph, **place)
+    found = store.graph(f"{run_id}/stage_1/epoch_0/deeplift/label")
+    assert found.edges["weight"].tolist() == [6.0, -3.0, -12.0, 3.0, -6.0]
+
+
+def test_a_run_that_is_written_while_it_is_deleted_stays(store, run_id, graph, scaled):
+    whole = Database.write
+    place = {"run_id": run_id, "stage": 1, "epoch": 0, "edge_mass": 1.0}
+    store.save(graph, **place)
+
+    with pytest.MonkeyPatch.context() as patch:
+
+        def written_meanwhile(database, name, **parameters):
+            if name == "delete_states":
+                patch.undo()
+                store.save(scaled(3.0), **place)
+            return whole(database, name, **parameters)
+
+        patch.setattr(Database, "write", written_meanwhile)
+        with pytest.raises(AttrGraphError, match="another process began to write"):
+            store.delete_run(run_id)
+    assert store.graph(f"{run_id}/stage_1/epoch_0/deeplift/label").edges["weight"].sum() == -12.0
+
+
+def test_a_graph_replaced_while_it_is_read_is_read_again(store, run_id, graph, scaled):
+    whole = Database.read
+    place = {"run_id": run_id, "stage": 1, "epoch": 0, "edge_mass": 1.0}
+    store.save(graph, **place)
+
+    with pytest.MonkeyPatch.context() as patch:
+
+        def replaced_meanwhile(database, query, parameters):
+            if query.name == "graph_edges":
+                patch.undo()
+                store.save(scaled(3.0), **place)
+            return whole(database, query, parameters)
+
+        patch.setattr(Database, "read", replaced_meanwhile)
+        found = store.graph(f"{run_id}/stage_1/epoch_0/deeplift/label")
+    assert found.edges["weight"].tolist() == [6.0, -3.0, -12.0, 3.0, -6.0]
+    assert found.neurons["attribution"].tolist() == scaled(3.0).neurons["attribution"].tolist()
+
+
 def test_what_was_not_all_written_is_not_shown(store, run_id, graph, monkeypatch):
     whole = Database.write
 
     def write(self, name, **parameters):
         result = whole(self, name, **parameters)
         if name == "write_edges" and parameters["target_layer"] == "fc2":
-            whole(self, "delete_edges", graph_id=parameters["graph_id"], batch_size=1)
+            whole(self, "delete_edges", graph_id=parameters["graph_id"], writer=parameters["writer"], batch_size=1)
         return result
 
     monkeypatch.setattr(Database, "write", write)
