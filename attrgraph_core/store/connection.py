@@ -63,6 +63,11 @@ def connection_from_environment(uri: str) -> Connection:
             f"NEO4J_URI is {uri!r}, which is no address of a Neo4j server. Write it like bolt://localhost:7687 "
             f"(the scheme is one of {', '.join(SCHEMES)})."
         )
+    if "@" in rest:  # not shown: what is before it may be a password
+        raise AttrGraphError(
+            "NEO4J_URI holds a user or a password before an '@'. Write the address alone, like bolt://localhost:7687, "
+            "and set NEO4J_USER and NEO4J_PASSWORD."
+        )
     password = os.environ.get("NEO4J_PASSWORD")
     if not password:
         raise AttrGraphError(

@@ -1,9 +1,9 @@
 """How Neo4j is called: its settings, its command line, and a process that outlives ours.
 
 Differences from a Neo4j as installed, each for a reason: it listens on 127.0.0.1 only; it reports nothing to its
-makers; it may run Graph Data Science; its log of transactions is 64 MB a file and a quarter of a gigabyte in all (as
-installed: 256 MB a file, allocated ahead, kept for two days); it logs no queries; and it does not wait ten idle seconds
-when it stops.
+makers; it may run Graph Data Science; no statement reads files or addresses; its log of transactions is 64 MB a file
+and a quarter of a gigabyte in all (as installed: 256 MB a file, allocated ahead, kept for two days); it logs no
+queries; and it does not wait ten idle seconds when it stops.
 """
 
 import os
@@ -75,6 +75,10 @@ def write_settings(home: Path, bolt_port: int, http_port: int, extra: Mapping[st
         "server.https.enabled": "false",
         "server.memory.pagecache.size": _memory_size("ATTRGRAPH_NEO4J_PAGE_CACHE", "256m"),
         "dbms.security.procedures.unrestricted": "gds.*",
+        # A statement reads no file of this machine (its password file, for one) and fetches nothing.
+        "dbms.security.allow_csv_import_from_file_urls": "false",
+        "server.directories.import": "import",
+        "internal.dbms.cypher_ip_blocklist": "0.0.0.0/0,::/0",
         "dbms.usage_report.enabled": "false",
         "client.allow_telemetry": "false",
         "db.logs.query.enabled": "OFF",

@@ -8,7 +8,6 @@ started.
 import contextlib
 import json
 import os
-import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -118,8 +117,8 @@ class EmbeddedServer:
         """
         console = console or Console(stderr=True)
         make_private_folder(self.home)
-        password = ensure_password(self.password_file)
         with self._lock(self.start_timeout + STOP_TIMEOUT_SECONDS):
+            password = ensure_password(self.password_file)
             record = self.running()
             if record is None:
                 artefacts = locked_artefacts()
@@ -242,6 +241,16 @@ class EmbeddedServer:
             os.waitpid(record.pid, os.WNOHANG)
         return None
 
+    def _listening_ports(self, record: ServerRecord) -> set[int]:
+        process = self._process(record)
+        if process is None:
+            return set()
+        try:
+            connections = process.net_connections("tcp")
+        except psutil.NoSuchProcess:
+            return set()
+        return {found.laddr.port for found in connections if found.status == psutil.CONN_LISTEN}
+
     def _end_unrecorded(self) -> None:
         """End a server of this home that `server.json` does not know: its starter was killed between the two."""
         for process in psutil.process_iter(["cmdline"]):
@@ -261,8 +270,11 @@ class EmbeddedServer:
             time.sleep(POLL_SECONDS)
 
     def _answers(self, record: ServerRecord, password: str) -> bool:
-        """Whether Browser listens and Bolt lets us in. Raises AttrGraphError when Bolt refuses the password."""
-        if not (_listens(record.http_port) and _listens(record.bolt_port)):
+        """Whether Browser listens and Bolt lets us in. Raises AttrGraphError when Bolt refuses the password.
+
+        No other process is told the password: one that took a port first, another home's server for one.
+        """
+        if not {record.bolt_port, record.http_port} <= self._listening_ports(record):
             return False
         try:
             with neo4j.GraphDatabase.driver(
@@ -329,12 +341,6 @@ def _status(console: Console, text: str) -> contextlib.AbstractContextManager[ob
         return console.status(text)
     console.print(text)
     return contextlib.nullcontext()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((launch.HOST, port)) == 0
 
 
 def _ends(process: psutil.Process, timeout: float) -> bool:

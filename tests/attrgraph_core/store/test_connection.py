@@ -42,6 +42,13 @@ def test_a_bad_address_is_named(monkeypatch, uri):
         resolve_connection()
 
 
+def test_an_address_with_a_password_is_refused_and_not_shown(monkeypatch):
+    monkeypatch.setenv("NEO4J_URI", "bolt://ada:hidden-word@example:7687")
+    with pytest.raises(AttrGraphError, match="user or a password before an '@'") as caught:
+        resolve_connection()
+    assert "hidden-word" not in str(caught.value)
+
+
 def test_without_starting_the_way_to_start_is_told(tmp_path):
     with pytest.raises(AttrGraphError, match=r"embedded server of .* is not running. Start it: attrgraph db start"):
         resolve_connection(start_embedded=False)

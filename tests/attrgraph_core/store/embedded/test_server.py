@@ -90,6 +90,18 @@ def test_it_listens_on_the_loopback_only(server):
     assert {address.ip.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
 
 
+@pytest.mark.parametrize("url", ["{home}/password", "/etc/hostname", "http://127.0.0.1:{http_port}/"])
+def test_a_statement_reads_no_file_and_no_address(server, url):
+    connection = server.start(SILENT)
+    url = url.format(home=server.home, http_port=server.running().http_port)
+    url = url if url.startswith("http") else f"file://{url}"
+    with (
+        neo4j.GraphDatabase.driver(connection.uri, auth=(connection.user, connection.password)) as driver,
+        pytest.raises(neo4j.exceptions.Neo4jError, match=r"allow_csv_import_from_file_urls' is false|blocked"),
+    ):
+        driver.execute_query("LOAD CSV FROM $url AS row RETURN row", url=url)
+
+
 def test_browser_answers(server):
     server.start(SILENT)
     assert "<title>Neo4j Browser</title>" in httpx.get(server.running().browser_url, follow_redirects=True).text
@@ -172,6 +184,35 @@ def test_two_starts_at_once_give_one_server_on_spare_ports(server):
     assert record.http_port != 7474
     argument = f"@{server.home / 'java.arguments'}"
     assert sum(argument in (each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"])) == 1
+
+
+def test_two_homes_started_at_once_are_two_servers(server, home, tmp_path):
+    """Both choose the usual ports where those are free; the one that comes second takes others."""
+    server.stop()
+    script = """
+import sys
+from pathlib import Path
+from rich.console import Console
+from attrgraph_core.store.embedded.server import EmbeddedServer
+print(EmbeddedServer(Path(sys.argv[1])).start(Console(quiet=True)).uri)
+"""
+    homes = [home, tmp_path / "other"]
+    try:
+        starts = [
+            subprocess.Popen(
+                [sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            for folder in homes
+        ]
+        said = [start.communicate(timeout=120) for start in starts]
+        assert [start.returncode for start in starts] == [0, 0], said
+        assert len({out for out, _ in said}) == 2
+        for folder in homes:
+            connection = EmbeddedServer(folder).connection()
+            assert connection is not None
+            verify(connection)
+    finally:
+        EmbeddedServer(homes[1]).stop()
 
 
 def test_a_server_without_its_record_is_ended_by_the_next_start(server):
