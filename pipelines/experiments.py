@@ -7,24 +7,37 @@ a layer exists, that the data fit) is checked by `pipelines.feasibility` before 
 import hashlib
 import json
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from attrgraph_core.errors import AttrGraphError
-from attrgraph_core.store.queries import check_parameters, load_query
+from attrgraph_core.store.queries import CypherQuery, check_parameters, load_query
 
+NEURON_COLUMNS = ({"layer", "index"}, {"neurons"})  # either makes a circuit of what a query returns
 SELECTION_COLUMNS = ("layer", "index", "influence")
 GIVEN_PARAMETERS = ("graph_id", "run_id", "stage_id")  # filled in by the pipeline where a query declares them
 RUN_AFFECTING = ("dataset", "model", "training", "attribution", "queries", "stages")
 
-Target = Annotated[str, Field(pattern=r"^(label|class:\d+)$")]
+Target = Annotated[str, Field(pattern=r"^(label|class:(0|[1-9][0-9]*))$")]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """Types are taken as they are written: `true` is no number and `"0.9"` none either. Lists become tuples."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Factory(_Section):
@@ -52,17 +65,36 @@ class Attribution(_Section):
 
 
 class Question(_Section):
-    """A query of `cypher/analysis/`, asked of a stage's last graph of `target`."""
+    """A query of `cypher/analysis/` that returns neurons, asked of a stage's last graph of `target`."""
 
     query: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default={}, validate_default=True)
     target: Target = "label"
 
-    @model_validator(mode="after")
-    def query_is_there(self) -> "Question":
-        query = load_query(f"analysis/{self.query}")
-        check_parameters(query, self.parameters, given=GIVEN_PARAMETERS)
-        return self
+    @field_validator("query")
+    @classmethod
+    def query_returns_neurons(cls, name: str) -> str:
+        returned = _analysis_query(name).returns
+        if not any(columns <= returned.keys() for columns in NEURON_COLUMNS):
+            raise ValueError(
+                f"query {name!r} returns no neurons to make a circuit of: it needs the columns layer and index, or "
+                f"neurons, and has {', '.join(returned)}"
+            )
+        return name
+
+    @field_validator("parameters")
+    @classmethod
+    def query_takes_parameters(cls, parameters: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "query" not in info.data:  # it is wrong itself
+            return parameters
+        given = [name for name in GIVEN_PARAMETERS if name in parameters]
+        if given:
+            raise ValueError(f"{given[0]!r} is filled in by the run, from its graph of 'target'; leave it out")
+        try:
+            check_parameters(_analysis_query(info.data["query"]), parameters, given=GIVEN_PARAMETERS)
+        except AttrGraphError as error:
+            raise ValueError(str(error)) from error
+        return parameters
 
 
 class Selection(Question):
@@ -71,15 +103,24 @@ class Selection(Question):
     query: str = "neuron_influence"
     policy: str
     budget: float = Field(gt=0, le=1)
-    layers: tuple[str, ...] | None = None
+    layers: tuple[str, ...] | None = Field(default=None, min_length=1, strict=False)
 
-    @model_validator(mode="after")
-    def query_selects(self) -> "Selection":
-        returned = load_query(f"analysis/{self.query}").returns
+    @field_validator("query")
+    @classmethod
+    def query_selects(cls, name: str) -> str:
+        returned = _analysis_query(name).returns
         missing = [column for column in SELECTION_COLUMNS if column not in returned]
         if missing:
-            raise ValueError(f"query {self.query!r} cannot select neurons: it returns no column {', '.join(missing)}")
-        return self
+            raise ValueError(f"query {name!r} cannot select neurons: it returns no column {', '.join(missing)}")
+        return name
+
+
+def _analysis_query(name: str) -> CypherQuery:
+    """A query of `cypher/analysis/`; ValueError, which pydantic gathers, where there is none."""
+    try:
+        return load_query(f"analysis/{name}")
+    except AttrGraphError as error:
+        raise ValueError(str(error)) from error
 
 
 class Stage(_Section):
@@ -97,14 +138,16 @@ class Stage(_Section):
 class Experiment(_Section):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)
     description: str = ""
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(default=(0,), min_length=1, strict=False)
     nightly: bool = False
     dataset: Factory
     model: Factory
     training: Training = Training()
     attribution: Attribution = Attribution()
-    queries: tuple[Question, ...] = ()
-    stages: tuple[Stage, ...] = Field(min_length=1)
+    queries: tuple[Question, ...] = Field(default=(), strict=False)
+    stages: tuple[Stage, ...] = Field(min_length=1, strict=False)
+
+    _source: "_Source | None" = PrivateAttr(default=None)
 
     @field_validator("seeds")
     @classmethod
@@ -128,6 +171,12 @@ class Experiment(_Section):
         """Of everything that changes what a run of one seed gives."""
         content = self.model_dump(mode="json", include=set(RUN_AFFECTING))
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    def where(self, *location: str | int) -> str:
+        """`file:line: key` of a key by the path that leads to it, such as ("stages", 1, "select")."""
+        if self._source is None:
+            return f"experiment {self.name!r}: {_joined(location)}"
+        return self._source.where(location)
 
     def run_id(self, seed: int) -> str:
         """The same configuration and seed are the same run: repeating it replaces it."""
@@ -159,7 +208,8 @@ def load_experiments(folder: Path | None = None) -> dict[str, Experiment]:
     for path in [folder] if folder.is_file() else sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
         experiment = load_experiment(path)
         if experiment.name in experiments:
-            raise AttrGraphError(f"{path}: an experiment named {experiment.name!r} is there already; rename one")
+            first = experiments[experiment.name].where("name")
+            raise AttrGraphError(f"{experiment.where('name')}: {experiment.name!r} is taken by {first}; rename one")
         experiments[experiment.name] = experiment
     if not experiments:
         raise AttrGraphError(
@@ -177,17 +227,37 @@ def load_experiment(path: Path) -> Experiment:
     except UnicodeDecodeError as error:
         raise AttrGraphError(f"{path} is not a text file in UTF-8") from error
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_repeated_keys(root, path)
-        content = yaml.safe_load(text)
+        root = yaml.compose(text, Loader=_Loader)
+        if root is not None:
+            _check_nodes(root, path)
+        content = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise AttrGraphError(_yaml_message(path, error)) from error
     if not isinstance(content, dict):
         raise AttrGraphError(f"{path}:1: an experiment is a mapping of keys such as name, dataset, model, stages")
+    source = _Source(path, root)
     try:
-        return Experiment.model_validate(content)
+        experiment = Experiment.model_validate(content)
     except ValidationError as error:
-        raise AttrGraphError("\n".join(_describe(problem, root, path) for problem in error.errors())) from error
+        # A list of which every value is wrong counts as too short, too.
+        problems = [found for found in error.errors() if found["type"] != "too_short" or not found["input"]]
+        raise AttrGraphError("\n".join(_describe(problem, source) for problem in problems)) from error
+    experiment._source = source
+    return experiment
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads `1e-3` as a number and a date as text, as YAML does since its version 1.2."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def _yaml_message(path: Path, error: yaml.YAMLError) -> str:
@@ -196,32 +266,62 @@ def _yaml_message(path: Path, error: yaml.YAMLError) -> str:
     return f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {problem}"
 
 
-def _refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:
-    if isinstance(node, yaml.MappingNode):
+def _check_nodes(node: yaml.Node, path: Path, above: tuple[yaml.Node, ...] = ()) -> None:
+    """Refuse what YAML allows and an experiment does not: repeated keys, keys that are lists, loops, other types."""
+    place = f"{path}:{node.start_mark.line + 1}"
+    if node in above:
+        raise AttrGraphError(f"{place}: an alias leads back to the list or mapping that it is in")
+    kind = node.tag.removeprefix("tag:yaml.org,2002:")
+    if kind not in ("str", "int", "float", "bool", "null", "merge", "seq", "map"):
+        raise AttrGraphError(f"{place}: values are text, numbers, true, false, null, lists and mappings, not {kind!r}")
+    if isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _check_nodes(value, path, (*above, node))
+    elif isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
+            place = f"{path}:{key.start_mark.line + 1}"
+            if not isinstance(key, yaml.ScalarNode):
+                raise AttrGraphError(f"{place}: a key is text, not a list or a mapping")
             if key.value in seen:
-                raise AttrGraphError(f"{path}:{key.start_mark.line + 1}: key {key.value!r} is given twice")
+                raise AttrGraphError(f"{place}: key {key.value!r} is given twice")
             seen.add(key.value)
-            _refuse_repeated_keys(value, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_repeated_keys(value, path)
+            _check_nodes(key, path)
+            _check_nodes(value, path, (*above, node))
 
 
-def _describe(problem: Any, root: yaml.Node | None, path: Path) -> str:
-    location = [part for part in problem["loc"]]
-    line = _line_of(root, location)
-    key = ".".join(str(part) for part in location) or "experiment"
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        message = f"unknown key; known here are {', '.join(_known_keys(location))}"
-    elif problem["type"] not in ("missing", "value_error"):
-        message = f"{message}, not {problem['input']!r}"
-    return f"{path}:{line}: {key}: {message}"
+@dataclass(frozen=True)
+class _Source:
+    """The file that an experiment was read from, and its YAML."""
+
+    path: Path
+    root: yaml.Node | None
+
+    def where(self, location: tuple[str | int, ...]) -> str:
+        return f"{self.path}:{_line_of(self.root, location)}: {_joined(location)}"
 
 
-def _line_of(node: yaml.Node | None, location: list[Any]) -> int:
+def _joined(location: tuple[str | int, ...]) -> str:
+    return ".".join(map(str, location)) or "experiment"
+
+
+def _describe(problem: Any, source: _Source) -> str:
+    kind, location = problem["type"], problem["loc"]
+    words = {
+        "missing": "this key is required",
+        "extra_forbidden": f"unknown key; known here are {', '.join(_known_keys(location))}",
+        "invalid_key": f"unknown key; known here are {', '.join(_known_keys(location))}",
+        "value_error": problem["msg"].removeprefix("Value error, "),
+        "tuple_type": f"Input should be a list, not {problem['input']!r}",
+        "model_type": f"Input should be a mapping of keys, not {problem['input']!r}",
+        "dict_type": f"Input should be a mapping of keys, not {problem['input']!r}",
+        "too_short": "the list is empty; leave the key out or give one value at least",
+    }
+    message = words.get(kind, f"{problem['msg']}, not {problem['input']!r}")
+    return f"{source.where(location)}: {message}"
+
+
+def _line_of(node: yaml.Node | None, location: tuple[str | int, ...]) -> int:
     """Line of the key that a path of keys and positions leads to, or of the last part of it that is there."""
     line = 1
     for part in location:
@@ -236,10 +336,10 @@ def _line_of(node: yaml.Node | None, location: list[Any]) -> int:
     return line
 
 
-def _known_keys(location: list[Any]) -> list[str]:
+def _known_keys(location: tuple[str | int, ...]) -> list[str]:
     sections: dict[str, type[BaseModel]] = {
         "dataset": Factory, "model": Factory, "training": Training, "attribution": Attribution,
         "queries": Question, "stages": Stage, "select": Selection,
     }  # fmt: skip
-    named = [part for part in location[:-1] if part in sections]
+    named = [str(part) for part in location[:-1] if part in sections]
     return list((sections[named[-1]] if named else Experiment).model_fields)
