@@ -1,69 +1,121 @@
 """Whether an experiment can run: what only its data and its network can tell, before anything is written."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from attrgraph_core.errors import AttrGraphError
-from pipelines.experiments import Experiment, Question
+from pipelines.experiments import Experiment, Question, Selection
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from attrgraph_core.attribution.structure import NetworkStructure
     from attrgraph_core.training.data import TrainingData
+
+ATTRIBUTED_SAMPLES = 16  # a single one may score as the baseline does, and then has nothing to explain
 
 
 def check_feasible(experiment: Experiment) -> "tuple[TrainingData, nn.Module]":
     """The experiment's data and its network for the first seed.
 
-    Raises AttrGraphError naming the key: data or network that cannot be made, a network without a graph, a layer that
-    does not exist or is not trained by neurons, an unknown policy, a class outside the data's.
+    Raises AttrGraphError naming the key: data or network that cannot be made, a network that cannot be attributed, a
+    layer that does not exist or is not trained by neurons, an unknown policy, a class outside the data's, fewer
+    attributed samples than classes.
     """
+    from attrgraph_core.attribution.attribute import evaluation_mode
     from attrgraph_core.attribution.structure import network_structure
-    from attrgraph_core.targeting.policies import load_policy
     from attrgraph_core.training.data import load_data
     from attrgraph_core.training.models import build_model
+    from pipelines.graph_run import sample_of
 
-    with_key = _errors_name(experiment.name)
-    with with_key("dataset"):
+    with _errors_at(experiment, "dataset"):
         data = load_data(experiment.dataset.factory, experiment.dataset.arguments)
-    with with_key("model"):
+    with _errors_at(experiment, "model"):
         model = build_model(experiment.model.factory, experiment.model.arguments, data, experiment.seeds[0])
-        structure = network_structure(model.eval())
-    hidden = [layer.name for layer in structure.layers[:-1]]
-    for position, stage in enumerate(experiment.stages):
-        if stage.select is None:
-            continue
-        with with_key(f"stages.{position}.select"):
-            _check_target(stage.select, data.class_count)
-            load_policy(stage.select.policy)
-            unknown = [layer for layer in stage.select.layers or () if layer not in hidden]
-            if unknown:
-                raise AttrGraphError(
-                    f"layer {unknown[0]!r} is not a hidden layer of the network; known are {', '.join(hidden)}"
-                )
-            if not hidden:
-                raise AttrGraphError("the network has no hidden layer to select neurons from")
+        with evaluation_mode(model):
+            structure = network_structure(model)
+    with _errors_at(experiment, "attribution", "samples"):
+        sample_of(experiment, data)
     for position, question in enumerate(experiment.queries):
-        with with_key(f"queries.{position}"):
-            _check_target(question, data.class_count)
+        _check_question(experiment, question, structure, "queries", position)
+    for position, stage in enumerate(experiment.stages):
+        if stage.select is not None:
+            _check_question(experiment, stage.select, structure, "stages", position, "select")
+            _check_selection(experiment, stage.select, structure, "stages", position, "select")
+    with _errors_at(experiment, "model"):
+        _check_attribution(experiment, data, model)
     return data, model
 
 
-def _check_target(question: Question, class_count: int) -> None:
+def _check_question(
+    experiment: Experiment, question: Question, structure: "NetworkStructure", *location: str | int
+) -> None:
+    """The class it asks about, and what of the network its parameters name, must be there."""
+    class_count = structure.output_layer.width
     _, _, class_id = question.target.partition(":")
-    if class_id and int(class_id) >= class_count:
+    with _errors_at(experiment, *location, "target"):
+        if class_id and int(class_id) >= class_count:
+            raise AttrGraphError(
+                f"{question.target!r} is outside the {class_count} classes (class:0 to class:{class_count - 1})"
+            )
+    known: dict[str, list[str] | range] = {
+        "layer": ["input", *(layer.name for layer in structure.layers)],
+        "kind": list(dict.fromkeys(["input", *map(structure.kind, structure.layers)])),
+        "output": range(class_count),
+    }
+    for name, value in question.parameters.items():
+        if value is not None and name in known and value not in known[name]:
+            with _errors_at(experiment, *location, "parameters", name):
+                raise AttrGraphError(f"the network has no {name} {value!r}; it has {', '.join(map(str, known[name]))}")
+
+
+def _check_selection(
+    experiment: Experiment, selection: Selection, structure: "NetworkStructure", *location: str | int
+) -> None:
+    """Its policy must be known, and its layers hidden ones."""
+    from attrgraph_core.targeting.policies import load_policy
+
+    with _errors_at(experiment, *location, "policy"):
+        load_policy(selection.policy)
+    hidden = [layer.name for layer in structure.layers[:-1]]
+    with _errors_at(experiment, *location):
+        if not hidden:
+            raise AttrGraphError("the network has no hidden layer to select neurons from")
+    with _errors_at(experiment, *location, "layers"):
+        for layer in selection.layers or ():
+            if layer not in hidden:
+                raise AttrGraphError(f"{layer!r} is not a hidden layer of the network; known are {', '.join(hidden)}")
+
+
+def _check_attribution(experiment: Experiment, data: "TrainingData", model: "nn.Module") -> None:
+    """Make a graph of a few samples, as the run will of every epoch: it trains a whole stage before its first one."""
+    from attrgraph_core.attribution.attribute import attribute
+    from attrgraph_core.graph.sparsify import sparsify
+    from attrgraph_core.training.reproducibility import seeded
+    from pipelines.graph_run import baseline_of, sample_of
+
+    settings = experiment.attribution
+    inputs, labels = sample_of(experiment, data)
+    baseline = baseline_of(experiment, inputs)
+    few = slice(ATTRIBUTED_SAMPLES)
+    try:
+        with seeded(experiment.seeds[0]):
+            graph = attribute(model, inputs[few], labels[few], method=settings.method, baseline=baseline)
+        sparsify(graph, settings.edge_mass, settings.max_edges_per_neuron)
+    except AttrGraphError as error:
+        raise AttrGraphError(f"no attribution graph can be made of the network: {error}") from error
+    except Exception as error:
         raise AttrGraphError(
-            f"target {question.target!r} is outside the {class_count} classes (0 to {class_count - 1})"
-        )
+            "no attribution graph can be made of the network; its first layer must read the whole input, not pooled, "
+            f"and a Linear one value a neuron ({type(error).__name__}: {error})"
+        ) from error
 
 
-def _errors_name(experiment: str):  # type: ignore[no-untyped-def]
-    from contextlib import contextmanager
-
-    @contextmanager
-    def with_key(key: str):  # type: ignore[no-untyped-def]
-        try:
-            yield
-        except AttrGraphError as error:
-            raise AttrGraphError(f"experiment {experiment!r}: {key}: {error}") from error
-
-    return with_key
+@contextmanager
+def _errors_at(experiment: Experiment, *location: str | int) -> Iterator[None]:
+    """Errors inside begin with the place of a key in the experiment's file."""
+    try:
+        yield
+    except AttrGraphError as error:
+        raise AttrGraphError(f"{experiment.where(*location)}: {error}") from error

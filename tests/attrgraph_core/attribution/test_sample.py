@@ -1,8 +1,10 @@
 """The fixed attribution sample."""
 
 import numpy as np
+import pytest
 
 from attrgraph_core.attribution.sample import attribution_sample
+from attrgraph_core.errors import AttrGraphError
 
 LABELS = np.array([0] * 60 + [1] * 30 + [2] * 10)
 
@@ -24,3 +26,8 @@ def test_the_seed_decides():
 
 def test_a_sample_larger_than_the_data_is_all_of_it():
     assert attribution_sample(LABELS, 1000, 0).tolist() == list(range(100))
+
+
+def test_fewer_samples_than_classes_are_refused():
+    with pytest.raises(AttrGraphError, match=r"^2 samples cannot hold each of the 3 classes; take 3 or more$"):
+        attribution_sample(LABELS, 2, seed=0)
