@@ -80,6 +80,13 @@ def run_selection(
     output = network_structure(model.eval()).output_layer.name
     norms = gradient_norms(model, *sample_of(experiment, data))
     candidates = candidate_neurons(norms[norms["layer"] != output], found, selection.layers)
+    ignored = layers_without_rows(candidates, found)
+    if ignored:
+        raise AttrGraphError(
+            f"query {circuit.query!r} returned no neuron of {', '.join(ignored)} from graph {circuit.graph_id} "
+            f"({len(found)} rows in all), so there is nothing to choose by; ask another query or with other "
+            f"parameters, or name in 'layers' only those it is for ({experiment.where('stages', position, 'select')})"
+        )
     chosen = choose_neurons(
         candidates,
         selection.policy,
@@ -104,11 +111,19 @@ def run_selection(
     return record, candidates.assign(chosen=[pair in chosen_rows for pair in named])
 
 
-def candidate_neurons(norms: pd.DataFrame, found: pd.DataFrame, layers: tuple[str, ...] | None) -> pd.DataFrame:
-    """Every hidden neuron with its gradient norm and the influence that the query gave it, 0 where it gave none."""
-    candidates = norms.merge(found[["layer", "index", "influence"]], on=["layer", "index"], how="left")
-    candidates["influence"] = candidates["influence"].fillna(0.0)
+def candidate_neurons(hidden: pd.DataFrame, found: pd.DataFrame, layers: tuple[str, ...] | None) -> pd.DataFrame:
+    """The hidden neurons, of `layers` or all, with the influence that the query gave them, 0 where it has no row."""
+    rows = found[["layer", "index", "influence"]]
+    candidates = hidden.merge(rows, on=["layer", "index"], how="left", indicator="found")
+    candidates.loc[candidates["found"] == "left_only", "influence"] = 0.0  # a null in a row stays, to be refused
+    candidates = candidates.drop(columns="found")
     return candidates[candidates["layer"].isin(layers)] if layers else candidates
+
+
+def layers_without_rows(candidates: pd.DataFrame, found: pd.DataFrame) -> list[str]:
+    """The layers of the candidates of which a query returned no neuron: a policy would see no difference in them."""
+    has_rows = set(found["layer"])
+    return [layer for layer in candidates["layer"].unique() if layer not in has_rows]
 
 
 def _graph_of(stage: GraphsRecord, question: Question) -> SavedGraph:
@@ -123,4 +138,4 @@ def _graph_of(stage: GraphsRecord, question: Question) -> SavedGraph:
 def _all_parameters(question: Question, stage: GraphsRecord, graph_id: str) -> dict[str, Any]:
     given = {"graph_id": graph_id, "run_id": stage.run_id, "stage_id": f"{stage.run_id}/stage_{stage.stage}"}
     wanted = load_query(question.query).params
-    return {name: given[name] for name in GIVEN_PARAMETERS if name in wanted} | question.parameters
+    return question.parameters | {name: given[name] for name in GIVEN_PARAMETERS if name in wanted}
