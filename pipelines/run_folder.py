@@ -1,7 +1,7 @@
 """The folder of a run: `runs/<run_id>/`, with its records, weights and tables."""
 
 import os
-import tempfile
+import uuid
 from pathlib import Path
 
 from pipelines.experiments import Experiment
@@ -23,13 +23,13 @@ def record_path(experiment: Experiment, seed: int, asset: str) -> Path:
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that a reader sees the old one or the new one, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
