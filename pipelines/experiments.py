@@ -57,7 +57,9 @@ class Training(_Section):
 
 
 class Attribution(_Section):
-    method: Literal["deeplift", "gradient_times_activation"] = "deeplift"
+    method: Literal[
+        "deeplift", "gradient_times_activation", "conductance", "lrp_epsilon", "lrp_gamma", "lrp_composite"
+    ] = "deeplift"
     baseline: Literal["zeros", "mean"] = "mean"
     samples: int = Field(default=256, ge=1)
     edge_mass: float = Field(default=0.9, gt=0, le=1)

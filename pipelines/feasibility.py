@@ -23,8 +23,8 @@ def check_feasible(experiment: Experiment) -> "tuple[TrainingData, nn.Module]":
     layer that does not exist or is not trained by neurons, an unknown policy, a class outside the data's, fewer
     attributed samples than classes.
     """
-    from attrgraph_core.attribution.attribute import evaluation_mode
-    from attrgraph_core.attribution.structure import network_structure
+    from attrgraph_core.attribution.evaluation import evaluation_mode
+    from attrgraph_core.attribution.layout import network_structure
     from attrgraph_core.training.data import load_data
     from attrgraph_core.training.models import build_model
     from pipelines.graph_run import sample_of
@@ -34,7 +34,7 @@ def check_feasible(experiment: Experiment) -> "tuple[TrainingData, nn.Module]":
     with _errors_at(experiment, "model"):
         model = build_model(experiment.model.factory, experiment.model.arguments, data, experiment.seeds[0])
         with evaluation_mode(model):
-            structure = network_structure(model)
+            structure = network_structure(model, data.train_inputs[:1])
     with _errors_at(experiment, "attribution", "samples"):
         sample_of(experiment, data)
     for position, question in enumerate(experiment.queries):
@@ -61,7 +61,7 @@ def _check_question(
             )
     known: dict[str, list[str] | range] = {
         "layer": ["input", *(layer.name for layer in structure.layers)],
-        "kind": list(dict.fromkeys(["input", *map(structure.kind, structure.layers)])),
+        "kind": list(dict.fromkeys(["input", *(layer.kind for layer in structure.layers)])),
         "output": range(class_count),
     }
     for name, value in question.parameters.items():
@@ -78,7 +78,7 @@ def _check_selection(
 
     with _errors_at(experiment, *location, "policy"):
         load_policy(selection.policy)
-    hidden = [layer.name for layer in structure.layers[:-1]]
+    hidden = [layer.name for layer in structure.trainable if layer is not structure.output_layer]
     with _errors_at(experiment, *location):
         if not hidden:
             raise AttrGraphError("the network has no hidden layer to select neurons from")
@@ -107,8 +107,7 @@ def _check_attribution(experiment: Experiment, data: "TrainingData", model: "nn.
         raise AttrGraphError(f"no attribution graph can be made of the network: {error}") from error
     except Exception as error:
         raise AttrGraphError(
-            "no attribution graph can be made of the network; its first layer must read the whole input, not pooled, "
-            f"and a Linear one value a neuron ({type(error).__name__}: {error})"
+            f"no attribution graph can be made of the network ({type(error).__name__}: {error})"
         ) from error
 
 

@@ -1,50 +1,55 @@
 """From a network and some samples to attribution graphs.
 
-Every graph of a data set comes from one backward pass a batch: the score explained is each sample's true-class logit,
-and a class's graph is the part of the sums that its own samples make.
+Every graph of a data set comes from one backward pass a batch: a class's graph is the part of the sums that its own
+samples make.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from attrgraph_core.attribution.baseline import make_baseline
-from attrgraph_core.attribution.contraction import contract_edges
-from attrgraph_core.attribution.factors import Factors
+from attrgraph_core.attribution.evaluation import evaluation_mode
+from attrgraph_core.attribution.factors import AttributionMethod, Batch
+from attrgraph_core.attribution.graph_sums import Sums, graph_of
+from attrgraph_core.attribution.layout import network_structure
 from attrgraph_core.attribution.methods import attribution_method
-from attrgraph_core.attribution.structure import NetworkStructure, WeightedLayer, network_structure
+from attrgraph_core.attribution.structure import NetworkStructure
+from attrgraph_core.attribution.target import Logits, Loss, Target, make_target
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.attribution_graph import AttributionGraph
 
-LARGEST_COMPLETENESS_DELTA = 0.01  # of the mean score; float32 stays under 1e-4, a broken rule far above
+ROWS_AT_ONCE = 1024  # of a method that takes several rows a sample
+TARGETS = ("class", "label", "loss", "all")
 
 
 def attribute(
     model: nn.Module,
     inputs: Tensor,
-    target: int | Tensor,
+    target: int | str | Tensor,
     *,
-    method: str = "deeplift",
+    method: str | AttributionMethod = "deeplift",
     baseline: str | Tensor | None = None,
+    labels: Tensor | None = None,
+    absolute: bool = True,
 ) -> AttributionGraph:
-    """The attribution graph of `inputs` (samples, ...) for one logit, or for one logit a sample.
+    """The attribution graph of `inputs` (samples, ...) for one score a sample.
 
-    `target` is a class, or a tensor of labels (samples,). `baseline` is `zeros`, `mean`, or a tensor of one input.
+    `target` is a class; labels (samples,), each sample's own class; weights (samples, classes) of a combination of
+    logits, such as wrong minus right; or `loss`, the cross entropy with `labels`. `baseline` is `zeros`, `mean`, a
+    tensor of one input, or a background set (backgrounds, ...) to average over. Without `absolute`, `abs_weight` is the
+    absolute value of the mean and not the mean of absolute values, which saves up to half the time.
+
     Attribution is made in evaluation mode and leaves the model, its gradients and the random state as they were.
-    Raises AttrGraphError for a network without a graph (see `network_structure`), a target outside the outputs,
-    values that are not finite, or attributions that do not add up.
+    Raises AttrGraphError for a network that cannot be laid out (see `network_structure`), a target outside the outputs,
+    values that are not finite, or attributions relative to a baseline that do not add up.
     """
-    if isinstance(target, Tensor):
-        labels, name = target, "label"
-    else:
-        labels, name = torch.full((len(inputs),), target, device=inputs.device), f"class:{target}"
-    sums = _GraphSums(model, method, baseline)
-    sums.add(inputs, labels)
-    return sums.graph(name, sorted(sums.by_class))
+    _check_inputs(inputs)
+    attribution = _Attribution(model, method, baseline, absolute)
+    explained = make_target(target, labels, len(inputs))
+    attribution.add(inputs, explained, None)
+    return attribution.graph(explained.name, attribution.groups[None])
 
 
 def attribute_dataset(
@@ -52,170 +57,134 @@ def attribute_dataset(
     loader: Iterable[tuple[Tensor, Tensor]],
     target: str = "class",
     *,
-    method: str = "deeplift",
+    method: str | AttributionMethod = "deeplift",
     baseline: str | Tensor | None = None,
+    absolute: bool = True,
 ) -> dict[str, AttributionGraph]:
     """Attribution graphs by target name over batches (inputs, labels), from one pass a batch.
 
-    `target` is `class` (a graph of each class's logit over the samples of that class, named `class:<c>`), `label`
-    (one graph of the true class's logit over all samples), or `all` (both). The baseline `mean` is that of the first
-    batch. Memory does not grow with the number of batches. Raises as `attribute`.
+    `target` is `class` (a graph of each class's logit over the samples of that class, named `class:<c>`), `label` (one
+    graph of the true class's logit over all samples), `all` (both), or `loss` (one graph of the cross entropy). The
+    baseline `mean` is that of the first batch. Memory does not grow with the number of batches. Otherwise, and in what
+    it raises, as `attribute`.
     """
-    if target not in ("class", "label", "all"):
-        raise AttrGraphError(f"unknown target {target!r}; known are class, label and all")
-    sums = _GraphSums(model, method, baseline)
+    if target not in TARGETS:
+        raise AttrGraphError(f"unknown target {target!r}; known are {', '.join(TARGETS)}")
+    attribution = _Attribution(model, method, baseline, absolute)
     for inputs, labels in loader:
-        sums.add(inputs, labels)
-    classes = sorted(sums.by_class)
-    graphs = {} if target == "label" else {f"class:{c}": sums.graph(f"class:{c}", [c]) for c in classes}
-    if target != "class":
-        graphs["label"] = sums.graph("label", classes)
+        _check_inputs(inputs)
+        explained: Target = Loss(labels) if target == "loss" else Logits(labels)
+        attribution.add(inputs, explained, labels if target in ("class", "all") else None)
+    groups = attribution.groups
+    if not groups:
+        raise AttrGraphError("there are no samples to attribute")
+    if target in ("label", "loss"):
+        return {target: attribution.graph(target, groups[None])}
+    classes = sorted(label for label in groups if label is not None)
+    graphs = {f"class:{label}": attribution.graph(f"class:{label}", groups[label]) for label in classes}
+    if target == "all":
+        total = groups[classes[0]]
+        for label in classes[1:]:
+            total = total.plus(groups[label])
+        graphs["label"] = attribution.graph("label", total)
     return graphs
 
 
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """The model in `eval()` mode, each module's own mode restored after."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
+class _Attribution:
+    """A method at work on one network, batch by batch."""
 
-
-class _Sums:
-    """Sums over the samples of one class."""
-
-    def __init__(self) -> None:
-        self.sample_count = 0
-        self.explained = 0.0
-        self.gaps: Tensor | float = 0.0
-        self.attributions: dict[str, tuple[Tensor, Tensor]] = {}
-        self.edges: dict[str, tuple[Tensor, Tensor]] = {}
-
-
-def _add(total: dict[str, tuple[Tensor, Tensor]], name: str, signed: Tensor, absolute: Tensor) -> None:
-    before = total.get(name)
-    total[name] = (signed, absolute) if before is None else (before[0] + signed, before[1] + absolute)
-
-
-class _GraphSums:
-    """Collects the sums of every class batch by batch."""
-
-    def __init__(self, model: nn.Module, method: str, baseline: str | Tensor | None):
+    def __init__(
+        self, model: nn.Module, method: str | AttributionMethod, baseline: str | Tensor | None, absolute: bool
+    ):
         self.model = model
         self.method = attribution_method(method)
-        self.baseline: str | Tensor | None = baseline
+        self.absolute = absolute
+        self.asked_baseline = baseline
         self.baseline_name = "none"
-        self.baseline_value: Tensor | None = None
-        self.input_width = 0
-        self.by_class: dict[int, _Sums] = {}
-        with evaluation_mode(model):  # a trace keeps the mode of functional dropout
-            self.structure = network_structure(model)
+        self.baselines: Tensor | None = None
+        self.structure: NetworkStructure | None = None
+        self.groups: dict[int | None, Sums] = {}
 
-    def add(self, inputs: Tensor, labels: Tensor) -> None:
-        device = next(self.model.parameters()).device
-        inputs, labels = inputs.to(device), labels.to(device)
-        _check_batch(self.structure, inputs, labels)
-        if self.baseline_value is None:
-            self.baseline_name, self.baseline_value = make_baseline(self.baseline, inputs)
+    def add(self, inputs: Tensor, target: Target, groups: Tensor | None) -> None:
+        """Add a batch; `groups` (samples,) are the labels to sum by, None sums over all."""
+        device = device_of(self.model)
+        inputs = inputs.to(device)
+        _check_type(self.model, inputs)
+        with evaluation_mode(self.model):
+            structure, baselines = self._prepared(inputs)
+            target.check(len(inputs), structure.output_layer.width)
+            rows = self.method.rows_per_sample(len(baselines))
+            size = len(inputs) if rows == 1 else max(1, ROWS_AT_ONCE // rows)
+            for start in range(0, len(inputs), size):
+                part = slice(start, start + size)
+                own = None if groups is None else groups[part].to(device)
+                self._add_part(inputs[part], target.part(part).to(device), own)
+
+    def _prepared(self, inputs: Tensor) -> tuple[NetworkStructure, Tensor]:
+        if self.structure is None or self.baselines is None:
+            self.structure = network_structure(self.model, inputs)
+            self.baseline_name, self.baselines = make_baseline(self.asked_baseline, inputs)
             if not self.method.uses_baseline:
                 self.baseline_name = "none"
-            self.input_width = inputs[0].numel()
-        with evaluation_mode(self.model), torch.enable_grad():
-            factors = self.method.factors(self.structure, inputs, labels, self.baseline_value)
-        if not bool(torch.isfinite(factors.layer_gaps).all()):
-            raise AttrGraphError("the network's scores or attributions are not finite; its weights may have diverged")
+        if inputs.shape[1:] != self.baselines.shape[1:]:
+            raise AttrGraphError(
+                f"an input of shape {tuple(inputs.shape[1:])} comes after inputs of shape "
+                f"{tuple(self.baselines.shape[1:])}; all must have one shape"
+            )
+        return self.structure, self.baselines
+
+    def _add_part(self, inputs: Tensor, target: Target, groups: Tensor | None) -> None:
+        assert self.structure is not None
+        assert self.baselines is not None
+        with torch.enable_grad():
+            factors = self.method.factors(self.structure, Batch(inputs, target, self.baselines))
+        if not bool(torch.isfinite(factors.explained).all()):
+            raise AttrGraphError("the network's scores are not finite; its weights may have diverged")
         with torch.no_grad():
-            for class_id in labels.unique().tolist():
-                self._add_class(class_id, factors, labels == class_id)
+            if groups is None:
+                self._sums(None).add(self.structure, factors, None, self.absolute)
+                return
+            for label in groups.unique().tolist():
+                self._sums(label).add(self.structure, factors, groups == label, self.absolute)
 
-    def _add_class(self, class_id: int, factors: Factors, chosen: Tensor) -> None:
-        sums = self.by_class.setdefault(class_id, _Sums())
-        sums.sample_count += int(chosen.sum())
-        sums.explained += float(factors.explained[chosen].abs().sum())
-        sums.gaps = factors.layer_gaps[:, chosen].abs().sum(dim=1) + sums.gaps
-        at_input = factors.input_attribution[chosen].flatten(1)
-        _add(sums.attributions, "input", at_input.sum(dim=0), at_input.abs().sum(dim=0))
-        for layer in self.structure.layers:
-            own = factors.layers[layer.name]
-            source, target = own.source[chosen], own.target[chosen]
-            of_neuron = own.output[chosen] * target
-            of_neuron = of_neuron.flatten(2).sum(dim=2) if of_neuron.dim() > 2 else of_neuron
-            _add(sums.attributions, layer.name, of_neuron.sum(dim=0), of_neuron.abs().sum(dim=0))
-            _add(sums.edges, layer.name, *contract_edges(layer.module, source, target, self._source_width(layer)))
+    def _sums(self, group: int | None) -> Sums:
+        return self.groups.setdefault(group, Sums())
 
-    def _source_width(self, layer: WeightedLayer) -> int:
-        if layer.source == "input":
-            return self.input_width
-        return next(other.width for other in self.structure.layers if other.name == layer.source)
-
-    def graph(self, target: str, classes: list[int]) -> AttributionGraph:
-        """The graph over the samples of `classes`."""
-        parts = [self.by_class[class_id] for class_id in classes]
-        count = sum(part.sample_count for part in parts)
-        if count == 0:
-            raise AttrGraphError("there are no samples to attribute")
-        gaps = torch.stack([torch.as_tensor(part.gaps) for part in parts]).sum(dim=0)
-        delta = float(gaps.max()) / max(sum(part.explained for part in parts), torch.finfo(gaps.dtype).tiny)
-        if self.method.uses_baseline and delta > LARGEST_COMPLETENESS_DELTA:
+    def graph(self, target: str, sums: Sums) -> AttributionGraph:
+        assert self.structure is not None
+        graph = graph_of(self.structure, sums, method=self.method.name, target=target, baseline=self.baseline_name)
+        delta = graph.completeness_delta
+        if not delta < float("inf"):
+            raise AttrGraphError("the network's attributions are not finite; its weights may have diverged")
+        largest = self.method.largest_gap
+        if largest is not None and delta > largest:
             raise AttrGraphError(
                 f"{self.method.name} attributions of target {target} miss {delta:.2%} of the score, more than "
-                f"{LARGEST_COMPLETENESS_DELTA:.0%}; the network has an operation whose rule is wrong, or its scores "
-                "barely differ from those of the baseline"
+                f"{largest:.0%}; {self.method.when_incomplete}"
             )
-        return AttributionGraph(
-            neurons=self._neurons(parts, count),
-            edges=self._edges(parts, count),
-            method=self.method.name,
-            target=target,
-            baseline=self.baseline_name,
-            sample_count=count,
-            completeness_delta=delta,
+        return graph
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """The device that the network is on. Raises AttrGraphError where it is on several, or has no parameters."""
+    devices = {parameter.device for parameter in model.parameters()}
+    if not devices:
+        raise AttrGraphError(f"{type(model).__name__} has no parameters, so it has no neurons to join")
+    if len(devices) > 1:
+        raise AttrGraphError(
+            f"the network is on several devices ({', '.join(sorted(map(str, devices)))}); move it to one"
         )
-
-    def _neurons(self, parts: list[_Sums], count: int) -> pd.DataFrame:
-        kinds = {"input": "input"} | {layer.name: self.structure.kind(layer) for layer in self.structure.layers}
-        tables = []
-        for name, kind in kinds.items():
-            signed, absolute = _mean([part.attributions[name] for part in parts], count)
-            columns = {"attribution": signed, "abs_attribution": absolute}
-            tables.append(pd.DataFrame({"layer": name, "index": np.arange(len(signed)), "kind": kind} | columns))
-        return pd.concat(tables, ignore_index=True)
-
-    def _edges(self, parts: list[_Sums], count: int) -> pd.DataFrame:
-        tables = []
-        for layer in self.structure.layers:
-            signed, absolute = _mean([part.edges[layer.name] for part in parts], count)
-            targets, sources = np.indices(signed.shape).reshape(2, -1)
-            columns = {
-                "source_layer": layer.source,
-                "source_index": sources,
-                "target_layer": layer.name,
-                "target_index": targets,
-                "weight": signed.ravel(),
-                "abs_weight": absolute.ravel(),
-            }
-            tables.append(pd.DataFrame(columns))
-        return pd.concat(tables, ignore_index=True)
+    return devices.pop()
 
 
-def _mean(sums: list[tuple[Tensor, Tensor]], count: int) -> tuple[np.ndarray, np.ndarray]:
-    signed = torch.stack([part[0] for part in sums]).sum(dim=0) / count
-    absolute = torch.stack([part[1] for part in sums]).sum(dim=0) / count
-    return signed.cpu().numpy(), absolute.cpu().numpy()
+def _check_type(model: nn.Module, inputs: Tensor) -> None:
+    wanted = next(parameter.dtype for parameter in model.parameters() if parameter.is_floating_point())
+    if inputs.is_floating_point() and inputs.dtype != wanted and not torch.is_autocast_enabled(inputs.device.type):
+        raise AttrGraphError(f"the inputs are {inputs.dtype} and the network is {wanted}; give inputs.to({wanted})")
 
 
-def _check_batch(structure: NetworkStructure, inputs: Tensor, labels: Tensor) -> None:
-    if len(inputs) != len(labels) or labels.dim() != 1:
-        raise AttrGraphError(f"{len(inputs)} inputs need as many labels, not a tensor of shape {tuple(labels.shape)}")
-    if len(inputs) == 0:
+def _check_inputs(inputs: Tensor) -> None:
+    if not len(inputs):
         raise AttrGraphError("there are no samples to attribute")
     if not bool(torch.isfinite(inputs).all()):
         raise AttrGraphError("the inputs hold values that are not finite")
-    width = structure.output_layer.width
-    outside = labels[(labels < 0) | (labels >= width)]
-    if len(outside):
-        raise AttrGraphError(f"target {int(outside[0])} is outside the network's {width} outputs (0 to {width - 1})")

@@ -1,4 +1,4 @@
-"""The input an attribution is relative to."""
+"""The input, or inputs, that an attribution is relative to."""
 
 from collections.abc import Callable
 
@@ -14,18 +14,24 @@ BASELINES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def make_baseline(baseline: str | Tensor | None, inputs: Tensor) -> tuple[str, Tensor]:
-    """Name and value, shape (1, ...), of a baseline for `inputs` (samples, ...).
+    """Name and value of a baseline for `inputs` (samples, ...).
 
-    `zeros` (also for None), `mean` (of the given inputs), or a tensor of one input, called `custom`.
+    `zeros` (also for None) or `mean` (of the given inputs), of shape (1, ...); a tensor of one input, called `custom`;
+    or a background set (backgrounds, ...), called `background`, over which attributions are averaged. Tokens have the
+    baseline of token 0 by `zeros`, and no mean. Raises AttrGraphError for another name, shape or value.
     """
     if isinstance(baseline, Tensor):
         value = baseline if baseline.dim() == inputs.dim() else baseline.unsqueeze(0)
-        if value.shape != inputs[:1].shape:
+        if value.shape[1:] != inputs.shape[1:] or not len(value):
             raise AttrGraphError(
                 f"the baseline has shape {tuple(baseline.shape)}; one input has shape {tuple(inputs.shape[1:])}"
             )
-        return "custom", value.to(inputs)
+        if not bool(torch.isfinite(value).all()):
+            raise AttrGraphError("the baseline holds values that are not finite")
+        return "custom" if len(value) == 1 else "background", value.to(inputs)
     name = baseline or "zeros"
     if name not in BASELINES:
         raise AttrGraphError(f"unknown baseline {name!r}; known are {', '.join(BASELINES)}, or a tensor")
+    if name == "mean" and not inputs.is_floating_point():
+        raise AttrGraphError("tokens have no mean; name a baseline of tokens, such as padding, or zeros")
     return name, BASELINES[name](inputs)

@@ -6,11 +6,12 @@ import torch
 from captum.attr import LayerDeepLift, LayerGradientXActivation
 from torch import Tensor, nn
 
-from attrgraph_core.attribution.attribute import evaluation_mode
 from attrgraph_core.attribution.baseline import make_baseline
-from attrgraph_core.attribution.factors import per_sample
+from attrgraph_core.attribution.evaluation import evaluation_mode
+from attrgraph_core.attribution.factors import Batch, per_sample
+from attrgraph_core.attribution.layout import network_structure
 from attrgraph_core.attribution.methods import attribution_method
-from attrgraph_core.attribution.structure import network_structure
+from attrgraph_core.attribution.target import Logits
 from attrgraph_core.errors import AttrGraphError
 
 LARGEST_CAPTUM_RESIDUAL = 1e-3  # of the mean score: beyond it Captum's own figures do not add up
@@ -32,25 +33,30 @@ class CaptumComparison:
 def compare_with_captum(
     model: nn.Module, inputs: Tensor, labels: Tensor, method: str, baseline: str | Tensor | None = None
 ) -> CaptumComparison:
-    """Hold the attributions at the outputs of the Linear and Conv layers against Captum's.
+    """Hold the attributions at the outputs of the layers with weights against Captum's.
 
     Captum 0.9's DeepLIFT is not complete below a ReLU that feeds a max pooling, raises on reused activations, and is
-    wrong on functional ones; ours is complete on all of them.
+    wrong on functional ones; ours is complete on all of them. Layers that skip connections pass by have shares only of
+    the score, which no sum tells from incomplete ones: they are held against Captum's as they are.
     """
     with evaluation_mode(model):
-        structure = network_structure(model)
+        structure = network_structure(model, inputs)
         _, reference = make_baseline(baseline, inputs)
-        ours = attribution_method(method).factors(structure, inputs, labels, reference)
+        with torch.enable_grad():
+            ours = attribution_method(method).factors(structure, Batch(inputs, Logits(labels), reference))
         largest, compared, incomplete = 0.0, [], []
-        for layer in structure.layers:
+        is_chain = not any(layer.operation == "junction" for layer in structure.layers)
+        for factors in ours.layers:
+            layer = factors.layer
+            if layer.operation != "weighted":
+                continue
             expected = _captum(model, model.get_submodule(layer.name), inputs, labels, method, reference)
             residual = (per_sample(expected) - ours.explained).abs().mean() / ours.explained.abs().mean()
-            if method == "deeplift" and residual > LARGEST_CAPTUM_RESIDUAL:
+            if method == "deeplift" and is_chain and residual > LARGEST_CAPTUM_RESIDUAL:
                 incomplete.append(layer.name)
                 continue
             compared.append(layer.name)
-            factors = ours.layers[layer.name]
-            difference = (factors.output * factors.target - expected).abs().max()
+            difference = (factors.attribution - expected).abs().max()
             largest = max(largest, float(difference / expected.abs().max().clamp_min(1e-12)))
     return CaptumComparison(largest, tuple(compared), tuple(incomplete))
 

@@ -2,105 +2,330 @@
 
 A layer computes `z_j = Σ_i W_ji a_i + b_j`. Every method gives each sample a source factor `s_i` (an activation, or its
 difference from a baseline) and a target factor `t_j` (a gradient or a multiplier), and the edge from i to j of that
-sample is `W_ji s_i t_j`. Design, section 3.
+sample is `W_ji s_i t_j`. Design, section 3. A rule that treats parts of the weights apart gives several such terms,
+whose edges add up.
 
-For a linear layer both sums over samples factorise: `W ⊙ tᵀs` and, of absolute values, `|W| ⊙ |t|ᵀ|s|`. Where a neuron
-covers several positions (a channel), its edge is the sum over positions and kernel taps, and only the signed sum
-factorises; so those edges are made sample by sample.
+Summed over samples an edge is `W ⊙ tᵀs`: what autograd does for the weight's gradient. So is the sum of absolute
+values, `|W| ⊙ |t|ᵀ|s|`, while a neuron is one element of the layer. Where it covers several (the positions of a channel
+or of a token's feature, the steps of a path), its edge in a sample is their sum, and the absolute value of a sum needs
+each sample's own edges: they are made for as many samples at once as fit.
 """
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from attrgraph_core.attribution.sources import Sources, pad_by_values, pads_by_values
+from attrgraph_core.attribution.structure import Layer
 
 ELEMENTS_AT_ONCE = 1 << 24  # of the largest tensor of a chunk: 64 MiB in float32
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """Factors of a layer for a batch: `source` (rows, ...) as the layer's input, `target` (rows, ...) as its output.
+
+    `weight` takes the place of the layer's own, where a rule changes it.
+    """
+
+    source: Tensor
+    target: Tensor
+    weight: Tensor | None = None
 
 
 def contract_edges(
-    layer: nn.Linear | nn.Conv2d, source: Tensor, target: Tensor, source_width: int
+    layer: Layer, terms: tuple[Term, ...], rows_per_sample: int = 1, absolute: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Edges of `layer` and their absolute values, each (targets, sources), summed over samples.
+    """Edges of `layer` summed over samples, and their absolute values likewise, each (targets or 1, edges a target).
 
-    `source` has the shape of the layer's input, `target` that of its output, samples first. `source_width` is the
-    number of source neurons: the layer's inputs fall into that many groups, in order (a linear layer after a flatten
-    reads a channel's positions as neighbours). A convolution's sources are its input channels, or each of the
-    `channels x height x width` elements of its input.
+    The columns are those of `layer.sources.neurons`. A sample is `rows_per_sample` rows that follow one another, whose
+    edges add up. Without `absolute` the second result is the absolute value of the first, which costs nothing.
     """
-    if isinstance(layer, nn.Linear) and source_width == layer.in_features:
-        return _unit_edges(layer, source, target)
-    first = source[:1], target[:1]
-    cost = max(1, _elements_per_sample(layer, *first, source_width))
-    size = max(1, ELEMENTS_AT_ONCE // cost)
-    signed = absolute = torch.zeros(target.shape[1], source_width, dtype=source.dtype, device=source.device)
-    for source_chunk, target_chunk in zip(source.split(size), target.split(size), strict=True):
-        edges = edges_per_sample(layer, source_chunk, target_chunk, source_width)
+    terms = _without_constants(layer, terms)
+    if not absolute:
+        signed = _sum_over_samples(layer, terms)
+        return signed, signed.abs()
+    if _factorises(layer, terms, rows_per_sample):
+        return _sum_over_samples(layer, terms), _sum_over_samples(layer, _absolute(layer, terms))
+    samples = len(terms[0].source) // rows_per_sample
+    size = max(1, ELEMENTS_AT_ONCE // max(1, _elements_per_sample(layer, terms[0], rows_per_sample)))
+    signed = absolute_sum = torch.zeros((), dtype=terms[0].source.dtype, device=terms[0].source.device)
+    for start in range(0, samples, size):
+        rows = slice(start * rows_per_sample, (start + size) * rows_per_sample)
+        part = tuple(Term(term.source[rows], term.target[rows], term.weight) for term in terms)
+        edges = edges_per_sample(layer, part, rows_per_sample)
         signed = signed + edges.sum(dim=0)
-        absolute = absolute + edges.abs().sum(dim=0)
-    return signed, absolute
+        absolute_sum = absolute_sum + edges.abs().sum(dim=0)
+    return signed, absolute_sum
 
 
-def edges_per_sample(layer: nn.Linear | nn.Conv2d, source: Tensor, target: Tensor, source_width: int) -> Tensor:
-    """Edges of each sample, shape (samples, targets, sources); for the arguments see `contract_edges`."""
-    if isinstance(layer, nn.Linear):
-        return _grouped_linear_edges(layer, source, target, source_width)
-    if source_width == layer.in_channels:
-        return _channel_edges(layer, source, target)
-    return _element_edges(layer, source, target)
+def edges_per_sample(layer: Layer, terms: tuple[Term, ...], rows_per_sample: int = 1) -> Tensor:
+    """Edges of each sample, (samples, targets, edges a target); for the arguments see `contract_edges`."""
+    edges = [_edges(layer, term, rows_per_sample) for term in terms]
+    return torch.stack(edges).sum(dim=0) if len(edges) > 1 else edges[0]
 
 
-def _unit_edges(layer: nn.Linear, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    weight = layer.weight.detach()
-    source = source.reshape(-1, layer.in_features)
-    target = target.reshape(-1, layer.out_features)
-    return weight * (target.T @ source), weight.abs() * (target.abs().T @ source.abs())
+def junction_edges(layer: Layer, shares: list[Tensor], rows_per_sample: int = 1) -> Tensor:
+    """Edges of each sample from the operands of a junction to its neurons, (samples, targets, operands).
+
+    `shares` has for each operand, broadcast to the junction's shape, what of the score flows through it (rows, ...).
+    """
+    edges = torch.stack([layer.neurons.sum(share) for share in shares], dim=2)
+    edges = edges.unflatten(0, (-1, rows_per_sample)).sum(dim=1)
+    return edges * (layer.sources.neurons >= 0).to(edges)
 
 
-def _grouped_linear_edges(layer: nn.Linear, source: Tensor, target: Tensor, source_width: int) -> Tensor:
-    weight = layer.weight.detach().unflatten(1, (source_width, -1))
-    into_target = torch.einsum("jcp,ncp->njc", weight, source.unflatten(1, (source_width, -1)))
-    return into_target * target.unsqueeze(2)
+def embedding_edges(layer: Layer, share: Tensor, rows_per_sample: int = 1) -> Tensor:
+    """Edges of each sample from tokens to the features of their embedding, (samples, features, tokens).
+
+    `share` (rows, ..., features) is what of the score flows through each feature of each token.
+    """
+    by_token = share.flatten(1, -2).unflatten(0, (-1, rows_per_sample)).sum(dim=1)
+    return _group(by_token.transpose(1, 2), layer.sources)
 
 
-def _channel_edges(layer: nn.Conv2d, source: Tensor, target: Tensor) -> Tensor:
-    """Channel to channel: the sample's kernel gradient times the kernel, summed over taps."""
-    groups, samples = layer.groups, source.shape[0]
-    patches = functional.unfold(_padded(layer, source), layer.kernel_size, layer.dilation, 0, layer.stride)
-    patches = patches.reshape(samples, groups, -1, patches.shape[-1])
-    gradient = torch.einsum("ngol,ngkl->ngok", target.reshape(samples, groups, -1, patches.shape[-1]), patches)
-    kernel = layer.weight.detach().reshape(groups, layer.out_channels // groups, -1)
-    taps = layer.weight[0, 0].numel()
-    edges = (gradient * kernel).unflatten(-1, (-1, taps)).sum(dim=-1)
+def _edges(layer: Layer, term: Term, rows_per_sample: int) -> Tensor:
+    if layer.operation == "heads" or isinstance(layer.module, nn.Linear):
+        return _linear_edges(layer, term, rows_per_sample)
+    if layer.sources.by_element:
+        return _element_edges(layer, term, rows_per_sample)
+    return _channel_edges(layer, term, rows_per_sample)
+
+
+# Linear layers
+
+
+def _linear_edges(layer: Layer, term: Term, rows_per_sample: int) -> Tensor:
+    weight = layer.weight() if term.weight is None else term.weight
+    sources = layer.sources
+    source, target = (_positions(values, rows_per_sample) for values in (term.source, term.target))
+    if source.shape[1] == 1 and sources.patterns is None and not sources.is_plain and _is_grouped(sources):
+        # One position whose features fall into neurons of neighbours: no tensor of (targets, features) a sample.
+        width = sources.neurons.shape[1]
+        into = torch.einsum("jcp,ncp->njc", weight.unflatten(1, (width, -1)), source[:, 0].unflatten(1, (width, -1)))
+        return _group_targets(into * target[:, 0].unsqueeze(2), layer)
+    if sources.patterns is None:
+        edges = torch.einsum("npj,npi->nji", target, source) * weight
+        return _group(_group_targets(edges, layer), sources)
+    patterns = sources.patterns.repeat(rows_per_sample).to(source.device)
+    total = None
+    for number, columns in enumerate(sources.columns):
+        chosen = (patterns == number).nonzero().squeeze(1)
+        edges = torch.einsum("npj,npi->nji", target[:, chosen], source[:, chosen]) * weight
+        edges = _group_columns(_group_targets(edges, layer), columns, sources.neurons.shape[1])
+        total = edges if total is None else total + edges
+    assert total is not None
+    return total
+
+
+def _positions(values: Tensor, rows_per_sample: int) -> Tensor:
+    """(samples, positions and rows, features)"""
+    return values.reshape(len(values) // rows_per_sample, -1, values.shape[-1])
+
+
+def _is_grouped(sources: Sources) -> bool:
+    """Whether the columns are equal groups of neighbours, in order: channels after a flatten."""
+    width = sources.neurons.shape[1]
+    count = len(sources.columns)
+    return count % width == 0 and torch.equal(sources.columns, torch.arange(width).repeat_interleave(count // width))
+
+
+def _group_targets(edges: Tensor, layer: Layer) -> Tensor:
+    """Sums over the features of a head; (samples, features, columns) to (samples, neurons, columns)."""
+    if layer.operation != "heads":
+        return edges
+    return edges.unflatten(1, (layer.width, -1)).sum(dim=2)
+
+
+def _group(edges: Tensor, sources: Sources) -> Tensor:
+    return edges if sources.is_plain else _group_columns(edges, sources.columns, sources.neurons.shape[1])
+
+
+def _group_columns(edges: Tensor, columns: Tensor, width: int) -> Tensor:
+    """Sums of the columns of each neuron; columns of -1 are constants and go."""
+    columns = columns.to(edges.device)
+    known = columns >= 0
+    grouped = edges.new_zeros(*edges.shape[:-1], width)
+    return grouped.index_add_(edges.dim() - 1, columns[known], edges[..., known])
+
+
+# Convolutions
+
+
+def _channel_edges(layer: Layer, term: Term, rows_per_sample: int) -> Tensor:
+    """Channel to channel: tap by tap, the target times the source that the tap reads, summed over positions."""
+    weight = layer.weight() if term.weight is None else term.weight
+    module = layer.module
+    assert isinstance(module, (*_CONVOLUTIONS, *_TRANSPOSED))
+    is_transposed = isinstance(module, _TRANSPOSED)
+    # A transposed convolution reads what the convolution of the same weights puts out, and the other way round.
+    read, put = (term.target, term.source) if is_transposed else (pad_by_values(term.source, module), term.target)
+    padding = (0,) * (weight.dim() - 2) if pads_by_values(module) and not is_transposed else _zero_padding(module)
+    edges: Tensor | None = None
+    puts = _by_sample(put, module.groups, rows_per_sample)
+    for number, place in enumerate(_taps(read, put, module, padding)):
+        reads = _by_sample(place, module.groups, rows_per_sample)
+        along = torch.einsum("ngol,ngil->ngoi", puts, reads)
+        at_tap = weight.flatten(2)[:, :, number]
+        part = along * at_tap.unflatten(0, (module.groups, -1))
+        edges = part if edges is None else edges + part
+    assert edges is not None
+    if is_transposed:  # weights are (in, out within a group)
+        edges = edges.transpose(2, 3)
+    return _edges_of_groups(edges, layer)
+
+
+def _by_sample(values: Tensor, groups: int, rows_per_sample: int) -> Tensor:
+    """(samples, groups, channels, rows and positions)"""
+    by_row = values.flatten(2).unflatten(0, (-1, rows_per_sample)).transpose(1, 2).flatten(2)
+    return by_row.unflatten(1, (groups, -1))
+
+
+def _zero_padding(module: nn.Module) -> tuple[int, ...]:
+    """Zeros before each dimension; those after it follow from the output's size."""
+    if isinstance(module, _TRANSPOSED):
+        return tuple(int(size) for size in module.padding)
+    both = module._reversed_padding_repeated_twice
+    return tuple(reversed([int(size) for size in both[::2]]))  # type: ignore[index]
+
+
+def _taps(read: Tensor, put: Tensor, module: nn.Module, padding: tuple[int, ...]) -> Iterator[Tensor]:
+    """What each tap of the kernel, in order, meets of `read` at the positions of `put`."""
+    kernel, stride, dilation = module.kernel_size, module.stride, module.dilation
+    spans = [
+        (size - 1) * step + (width - 1) * gap + 1
+        for size, step, width, gap in zip(put.shape[2:], stride, kernel, dilation, strict=True)  # type: ignore[arg-type]
+    ]
+    amounts: list[int] = []
+    for size, span, before in zip(reversed(read.shape[2:]), reversed(spans), reversed(padding), strict=True):
+        amounts += [before, max(0, span - size - before)]
+    padded = nn.functional.pad(read, amounts)
+    for tap in product(*(range(int(width)) for width in kernel)):  # type: ignore[union-attr]
+        place = tuple(
+            slice(at * gap, at * gap + (size - 1) * step + 1, step)
+            for at, gap, size, step in zip(tap, dilation, put.shape[2:], stride, strict=True)  # type: ignore[arg-type]
+        )
+        yield padded[(slice(None), slice(None), *place)]
+
+
+def _edges_of_groups(edges: Tensor, layer: Layer) -> Tensor:
+    """(samples, groups, targets, columns) to (samples, targets, edges a target)"""
+    sources = layer.sources
+    groups = edges.shape[1]
     if groups == 1:
-        return edges[:, 0]
-    # Channels of different groups are not joined: the dense matrix is block-diagonal.
-    return torch.stack([torch.block_diag(*sample) for sample in edges])
+        return _group(edges[:, 0], sources)
+    if len(sources.neurons) > 1:  # each target has the channels of its own group
+        return edges.flatten(1, 2)
+    dense = edges.new_zeros(len(edges), groups, edges.shape[2], groups, edges.shape[3])
+    place = torch.arange(groups, device=edges.device)
+    dense[:, place, :, place] = edges.transpose(0, 1)
+    return _group_columns(dense.flatten(3).flatten(1, 2), sources.columns, sources.neurons.shape[1])
 
 
-def _element_edges(layer: nn.Conv2d, source: Tensor, target: Tensor) -> Tensor:
+def _element_edges(layer: Layer, term: Term, rows_per_sample: int) -> Tensor:
     """Input element to channel: the element times what each channel's target factor sends back to it."""
-    samples, channels = target.shape[:2]
-    alone = torch.zeros(samples, channels, *target.shape[1:], dtype=target.dtype, device=target.device)
+    module = layer.module
+    assert isinstance(module, (*_CONVOLUTIONS, *_TRANSPOSED))
+    weight = layer.weight() if term.weight is None else term.weight
+    source = pad_by_values(term.source, module)
+    sent = _sent_back(layer, weight, source, term.target)
+    edges = (sent * source.unsqueeze(1)).flatten(2).unflatten(0, (-1, rows_per_sample)).sum(dim=1)
+    return _group(edges, layer.sources)
+
+
+def _sent_back(layer: Layer, weight: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """What each channel alone sends back to the input, (rows, targets, *source)."""
+    rows, channels = target.shape[:2]
+    alone = target.new_zeros(rows, channels, *target.shape[1:])
     diagonal = torch.arange(channels, device=target.device)
     alone[:, diagonal, diagonal] = target
-    zeros = torch.zeros(
-        samples * channels, *source.shape[1:], dtype=source.dtype, device=source.device, requires_grad=True
-    )
     with torch.enable_grad():
-        output = functional.conv2d(
-            _padded(layer, zeros), layer.weight.detach(), None, layer.stride, 0, layer.dilation, layer.groups
-        )
-        (sent_back,) = torch.autograd.grad(output, zeros, alone.flatten(0, 1))
-    return sent_back.reshape(samples, channels, -1) * source.flatten(1).unsqueeze(1)
+        zeros = source.new_zeros(rows * channels, *source.shape[1:]).requires_grad_()
+        module = layer.module
+        if pads_by_values(module):  # type: ignore[arg-type]
+            function = {3: nn.functional.conv1d, 4: nn.functional.conv2d, 5: nn.functional.conv3d}[weight.dim()]
+            output = function(zeros, weight, None, module.stride, 0, module.dilation, module.groups)  # type: ignore
+        else:
+            output = layer.apply(zeros, weight, None)
+        (sent,) = torch.autograd.grad(output, zeros, alone.flatten(0, 1))
+    return sent.unflatten(0, (rows, channels))
 
 
-def _padded(layer: nn.Conv2d, source: Tensor) -> Tensor:
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    return functional.pad(source, layer._reversed_padding_repeated_twice, mode=mode)
+# Sums over samples without the edges of each
 
 
-def _elements_per_sample(layer: nn.Linear | nn.Conv2d, source: Tensor, target: Tensor, source_width: int) -> int:
-    if isinstance(layer, nn.Linear):
-        return layer.out_features * source_width
-    if source_width == layer.in_channels:
-        return layer.in_channels * layer.weight[0, 0].numel() * (target[0, 0].numel() + layer.out_channels)
-    return layer.out_channels * max(source[0].numel(), target[0].numel())
+def _sum_over_samples(layer: Layer, terms: tuple[Term, ...]) -> Tensor:
+    total: Tensor | None = None
+    for term in terms:
+        edges = _signed_sum(layer, term)
+        total = edges if total is None else total + edges
+    assert total is not None
+    return total
+
+
+def _signed_sum(layer: Layer, term: Term) -> Tensor:
+    weight = layer.weight() if term.weight is None else term.weight
+    sources = layer.sources
+    if sources.patterns is not None or sources.by_element:
+        return torch.stack([_edges(layer, part, 1).sum(dim=0) for part in _chunks(layer, term)]).sum(dim=0)
+    if layer.operation == "heads" or isinstance(layer.module, nn.Linear):
+        source, target = term.source.reshape(-1, weight.shape[1]), term.target.reshape(-1, weight.shape[0])
+        edges = weight * (target.T @ source)
+        return _group(_group_targets(edges.unsqueeze(0), layer)[0], sources)
+    edges = weight * _weight_gradient(layer, term, weight)
+    groups = layer.module.groups  # type: ignore[union-attr]
+    edges = edges.flatten(2).sum(dim=2).unflatten(0, (groups, -1)).unsqueeze(0)
+    if isinstance(layer.module, _TRANSPOSED):
+        edges = edges.transpose(2, 3)
+    return _edges_of_groups(edges, layer)[0]
+
+
+def _weight_gradient(layer: Layer, term: Term, weight: Tensor) -> Tensor:
+    with torch.enable_grad():
+        leaf = weight.detach().requires_grad_()
+        output = layer.apply(term.source.detach(), leaf, None)
+        (gradient,) = torch.autograd.grad(output, leaf, term.target)
+    return gradient
+
+
+def _factorises(layer: Layer, terms: tuple[Term, ...], rows_per_sample: int) -> bool:
+    """Whether the sum of absolute values is the sum of products of absolute values."""
+    is_linear = layer.operation == "weighted" and isinstance(layer.module, nn.Linear)
+    one_element = terms[0].source.dim() == 2 and layer.sources.is_plain
+    return is_linear and one_element and len(terms) == 1 and rows_per_sample == 1
+
+
+def _absolute(layer: Layer, terms: tuple[Term, ...]) -> tuple[Term, ...]:
+    (term,) = terms
+    weight = layer.weight() if term.weight is None else term.weight
+    return (Term(term.source.abs(), term.target.abs(), weight.abs()),)
+
+
+def _without_constants(layer: Layer, terms: tuple[Term, ...]) -> tuple[Term, ...]:
+    """What is constant at some positions only has no edge from there."""
+    mask = layer.sources.mask
+    if mask is None:
+        return terms
+    return tuple(Term(term.source * mask.to(term.source), term.target, term.weight) for term in terms)
+
+
+def _chunks(layer: Layer, term: Term) -> list[Term]:
+    size = max(1, ELEMENTS_AT_ONCE // max(1, _elements_per_sample(layer, term, 1)))
+    return [
+        Term(source, target, term.weight)
+        for source, target in zip(term.source.split(size), term.target.split(size), strict=True)
+    ]
+
+
+def _elements_per_sample(layer: Layer, term: Term, rows_per_sample: int) -> int:
+    """Size of the largest tensor that a sample's edges need."""
+    weight = layer.weight() if term.weight is None else term.weight
+    if layer.sources.by_element:
+        return rows_per_sample * layer.width * max(term.source[0].numel(), term.target[0].numel())
+    taps = weight[0, 0].numel()
+    return max(weight.numel() // taps, rows_per_sample * term.source[0].numel())

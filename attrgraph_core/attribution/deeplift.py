@@ -1,136 +1,217 @@
 """DeepLIFT with the rescale rule (Shrikumar et al., 2017): differences from a baseline, shared by multipliers.
 
-A non-linearity `y = f(z)` passes the multiplier `(y - y') / (z - z')` in the place of a derivative, and the derivative
-where the difference vanishes. Each layer's contributions `Δz m` then sum to `F(x) - F(x')` exactly, without a bias
-term. Max pooling follows Captum: the rise of the output is credited to the winner of the input, its fall to the winner
-of the baseline (here added up where windows overlap, which Captum's unpooling overwrites).
+A non-linearity `y = f(z)` passes the multiplier `(y - y') / (z - z')` in the place of a derivative, a product the mean
+of the other factor and its baseline. A layer's contributions `Δz m` then sum to `F(x) - F(x')` exactly, without a bias
+term.
 
-The baseline is one input, so its pass costs one row; Captum's hooks run every input twice.
+Attention weights and the statistics of layer and group normalisations are held at what they are for the input, in the
+baseline's pass, too: `F(x')` is then that of the network with this context. What the context itself owes to the input
+is not explained; what flows through it is, completely.
+
+The baseline is one input, so its pass costs one row (a row a sample where there is context to hold); Captum's hooks run
+every input twice. Several baselines (DeepSHAP: Lundberg & Lee, 2017) give the mean over them.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx
-from torch.nn import functional
+from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_flatten, tree_map
 
+from attrgraph_core.attribution.attention import attend, attention_weights, stop_at_weights
 from attrgraph_core.attribution.factors import (
     AttributionMethod,
+    Batch,
     Factors,
-    LayerFactors,
-    RecordingInterpreter,
-    backward_factors,
-    gather_scores,
-    per_sample,
+    gradient_at,
+    gradients_of,
+    layer_factors,
 )
-from attrgraph_core.attribution.structure import NetworkStructure, is_elementwise, is_max_pool, operation_of
+from attrgraph_core.attribution.network_pass import LayerRecord, NetworkPass, alias
+from attrgraph_core.attribution.normalisation import normalisation
+from attrgraph_core.attribution.rescale import (
+    is_adaptive_max_pool,
+    max_pool_settings,
+    rescale,
+    rescale_max_pool,
+    rescale_product,
+)
+from attrgraph_core.attribution.structure import Layer, NetworkStructure
 
-SMALLEST_DIFFERENCE = 1e-10  # Captum's; below it the multiplier is the derivative
+CONTEXT = ("normalise", "softmax", "attend", "attention")  # kinds that are held at what they are for the input
 
 
 class DeepLift(AttributionMethod):
     name = "deeplift"
     uses_baseline = True
+    largest_gap = 0.01  # float32 stays under 1e-4, a broken rule far above
+    when_incomplete = "its scores may barely differ from those of the baseline; name another baseline"
 
-    def factors(self, structure: NetworkStructure, inputs: Tensor, targets: Tensor, baseline: Tensor) -> Factors:
-        reference = _BaselineInterpreter(structure)
+    def rows_per_sample(self, background_count: int) -> int:
+        return background_count
+
+    def factors(self, structure: NetworkStructure, batch: Batch) -> Factors:
+        count, samples = len(batch.baselines), len(batch.inputs)
+        inputs = batch.inputs.detach().repeat_interleave(count, dim=0)
+        if not structure.reads_tokens:
+            inputs.requires_grad_()
+        baselines = batch.baselines
+        if count > 1 or structure.has(*CONTEXT):
+            baselines = baselines.repeat(samples, *[1] * (inputs.dim() - 1))
+        network_pass = _DualPass(structure)
+        logits = network_pass.run(Dual(inputs, baselines))
+        score, reference = batch.target.rows(count).rescaled(logits.value, logits.reference)
+        recording = network_pass.recording
+        # The mean over the baselines: each is one of `count` rows whose shares add up.
+        gradients = gradients_of(score / count, inputs, recording)
         with torch.no_grad():
-            baseline_logits = reference.run(baseline)
-        inputs = inputs.detach().clone().requires_grad_()
-        interpreter = _RescaleInterpreter(structure, reference.operation_inputs)
-        logits = interpreter.run(inputs)
-        recording = interpreter.recording
-        score = gather_scores(logits, targets)
-        input_multiplier, multipliers, _ = backward_factors(score, inputs, recording)
-        with torch.no_grad():
-            layers = {
-                name: LayerFactors(
-                    recording.layer_inputs[name] - reference.recording.layer_inputs[name],
-                    multiplier,
-                    recording.layer_outputs[name] - reference.recording.layer_outputs[name],
-                )
-                for name, multiplier in multipliers.items()
-            }
-            explained = score - gather_scores(baseline_logits.expand_as(logits), targets)
-            input_attribution = (inputs - baseline) * input_multiplier
-            shares = [per_sample(input_attribution)]
-            shares += [per_sample(factors.output * factors.target) for factors in layers.values()]
-            gaps = explained - torch.stack(shares)
-            return Factors(layers, input_attribution.detach(), gaps.detach(), explained.detach())
+            layers = tuple(layer_factors(record, gradients) for record in recording.layers.values())
+            own = None
+            if not structure.reads_tokens:
+                own = (inputs.detach() - baselines) * gradient_at(gradients, inputs)
+            explained = (score - reference).detach().unflatten(0, (samples, count)).mean(dim=1)
+        return Factors(layers, own, explained, torch.zeros_like(explained), count)
 
 
-class _BaselineInterpreter(RecordingInterpreter):
-    """Runs the baseline and keeps what each non-linearity read."""
+class DeepShap(DeepLift):
+    """DeepLIFT against a background set, averaged (Lundberg & Lee, 2017; Captum: DeepLiftShap)."""
+
+    name = "deepshap"
+
+
+@dataclass(frozen=True, eq=False)
+class Dual:
+    """A value of the input's pass and the same of the baseline's."""
+
+    value: Any
+    reference: Any
+
+
+def _values(arguments: Any) -> Any:
+    return tree_map(lambda part: part.value if isinstance(part, Dual) else part, arguments)
+
+
+def _references(arguments: Any) -> Any:
+    return tree_map(lambda part: part.reference if isinstance(part, Dual) else part, arguments)
+
+
+class _DualPass(NetworkPass):
+    """Runs inputs and baseline side by side; the derivative of every non-linearity is its multiplier."""
 
     def __init__(self, structure: NetworkStructure):
         super().__init__(structure)
-        self.operation_inputs: dict[fx.Node, Tensor] = {}
 
-    def pass_operation(self, node: fx.Node, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        operation = operation_of(node, self.module)  # type: ignore[arg-type]
-        if is_elementwise(operation) or is_max_pool(operation):
-            self.operation_inputs[node] = arguments[0].clone()
-        return super().pass_operation(node, arguments, keywords)
+    def plain(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
+        if not any(isinstance(part, Dual) for part in tree_flatten((arguments, keywords))[0]):
+            return super().plain(node, arguments, keywords)
+        value = super().plain(node, *_values((arguments, keywords)))
+        with torch.no_grad():
+            reference = super().plain(node, *_references((arguments, keywords)))
+        if isinstance(value, torch.Size):
+            return tuple(Dual(one, other) for one, other in zip(value, reference, strict=True))
+        return tree_map(Dual, value, reference)
+
+    def pass_elementwise(self, node: fx.Node, arguments: Any, keywords: Any) -> Dual:
+        first, *others = arguments
+
+        def apply(values: Tensor) -> Tensor:
+            return NetworkPass.plain(self, node, (values, *_values(others)), _values(keywords))
+
+        with torch.no_grad():
+            reference = apply(first.reference)
+        return Dual(rescale(apply, first.value, first.reference), reference)
+
+    def pass_max_pool(self, node: fx.Node, arguments: Any, keywords: Any) -> Dual:
+        first = arguments[0]
+        operation = self.operation(node)
+        settings = max_pool_settings(operation, arguments, keywords)
+        with torch.no_grad():
+            reference = NetworkPass.plain(self, node, *_references((arguments, keywords)))
+        is_adaptive = is_adaptive_max_pool(operation)
+        return Dual(rescale_max_pool(first.value, first.reference, settings, is_adaptive), reference)
+
+    def pass_affine(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
+        return self.plain(node, arguments, keywords)
+
+    def weighted(self, layer: Layer, values: Any) -> Dual:
+        output = layer.apply(values.value, layer.weight(), layer.bias())
+        with torch.no_grad():
+            reference = layer.apply(values.reference, layer.weight(), layer.bias())
+        self.recording.layers[layer.name] = LayerRecord(layer, (values.value,), output, (values.reference,), reference)
+        return Dual(output, reference)
+
+    def pass_embedding(self, node: fx.Node, arguments: Any, keywords: Any) -> Dual:
+        (layer,) = self.structure.layers_of_node[node]
+        with torch.no_grad():
+            output = self.plain(node, arguments, keywords)
+        value = output.value.detach().requires_grad_()
+        self.recording.layers[layer.name] = LayerRecord(layer, (value,), value, (output.reference,), output.reference)
+        return Dual(value, output.reference)
+
+    def pass_add(self, node: fx.Node, arguments: Any, keywords: Any) -> Dual:
+        return self._junction(
+            node, arguments, keywords,
+            lambda one, other: NetworkPass.plain(self, node, (one.value, other.value, *arguments[2:]), keywords),
+        )  # fmt: skip
+
+    def pass_multiply(self, node: fx.Node, arguments: Any, keywords: Any) -> Dual:
+        return self._junction(
+            node, arguments, keywords,
+            lambda one, other: rescale_product(one.value, other.value, one.reference, other.reference),
+        )  # fmt: skip
+
+    def _junction(self, node: fx.Node, arguments: Any, keywords: Any, join: Callable[[Dual, Dual], Tensor]) -> Dual:
+        (layer,) = self.structure.layers_of_node[node]
+        first, second = arguments[:2]
+        values = [alias(part) for part in torch.broadcast_tensors(first.value, second.value)]
+        references = torch.broadcast_tensors(first.reference, second.reference)
+        one, other = (Dual(*pair) for pair in zip(values, references, strict=True))
+        output = join(one, other)
+        with torch.no_grad():
+            reference = NetworkPass.plain(self, node, (*references, *_references(arguments[2:])), keywords)
+        self.recording.layers[layer.name] = LayerRecord(
+            layer, (one.value, other.value), output, (one.reference, other.reference), reference
+        )
+        return Dual(output, reference)
+
+    # Context, held at what it is for the input
+
+    def pass_normalise(self, node: fx.Node, arguments: Any, keywords: Any) -> Dual:
+        asked = normalisation(self.operation(node), *_values((arguments, keywords)))
+        first = arguments[0] if arguments else keywords["input"]
+        statistics = asked.statistics()
+        with torch.no_grad():
+            reference = asked.frozen(first.reference, statistics)
+        return Dual(asked.frozen(first.value, statistics), reference)
+
+    def pass_softmax(self, node: fx.Node, arguments: Any, keywords: Any) -> Dual:
+        with torch.no_grad():
+            weights = NetworkPass.plain(self, node, *_values((arguments, keywords)))
+        return Dual(weights, weights)
+
+    def pass_attend(self, node: fx.Node, arguments: Any, keywords: Any) -> Dual:
+        held = _held_weights(self.operation(node), arguments, keywords)
+        value = NetworkPass.plain(self, node, *_values(held))
+        with torch.no_grad():
+            reference = NetworkPass.plain(self, node, *_references(held))
+        return Dual(value, reference)
+
+    def attention_weights(self, module: nn.MultiheadAttention, given: dict[str, Any]) -> Tensor:
+        with torch.no_grad():
+            return attention_weights(module, _values(given))
+
+    def attended(self, module: nn.MultiheadAttention, weights: Tensor, values: Any) -> Dual:
+        with torch.no_grad():
+            reference = attend(module, weights, values.reference)
+        return Dual(attend(module, weights, values.value), reference)
 
 
-class _RescaleInterpreter(RecordingInterpreter):
-    """Runs the inputs; the derivative of every non-linearity is its multiplier relative to the baseline."""
+def _held_weights(operation: Any, arguments: Any, keywords: Any) -> tuple[Any, Any]:
+    """The arguments with the input's weights (or queries and keys) in the baseline's pass, too, without derivative."""
 
-    def __init__(self, structure: NetworkStructure, baseline_inputs: dict[fx.Node, Tensor]):
-        super().__init__(structure)
-        self.baseline_inputs = baseline_inputs
+    def hold(part: Any) -> Any:
+        return Dual(part.value.detach(), part.value.detach()) if isinstance(part, Dual) else part
 
-    def pass_operation(self, node: fx.Node, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        operation = operation_of(node, self.module)  # type: ignore[arg-type]
-        if is_elementwise(operation):
-
-            def apply(values: Tensor) -> Tensor:
-                return super(_RescaleInterpreter, self).pass_operation(node, (values, *arguments[1:]), keywords)
-
-            return rescale(apply, arguments[0], self.baseline_inputs[node])
-        if is_max_pool(operation):
-            settings = _pool_settings(operation, arguments, keywords)
-            return rescale_max_pool(arguments[0], self.baseline_inputs[node], settings)
-        return super().pass_operation(node, arguments, keywords)
-
-
-def rescale(function: Any, values: Tensor, baseline: Tensor) -> Tensor:
-    """`function(values)`, whose derivative is the rescale multiplier relative to `baseline`."""
-    outer = values.detach()
-    with torch.enable_grad():
-        leaf = outer.clone().requires_grad_()
-        output = function(leaf)
-        (derivative,) = torch.autograd.grad(output.sum(), leaf)
-    output = output.detach()
-    difference = outer - baseline
-    tiny = difference.abs() < SMALLEST_DIFFERENCE
-    slope = (output - function(baseline.clone())) / torch.where(tiny, 1.0, difference)
-    return output + torch.where(tiny, derivative, slope) * (values - outer)
-
-
-def rescale_max_pool(values: Tensor, baseline: Tensor, settings: dict[str, Any]) -> Tensor:
-    """`max_pool2d(values)`, whose derivative shares each window's difference between the two winners."""
-    outer = values.detach()
-    baseline = baseline.expand_as(outer)
-    output, winners = functional.max_pool2d_with_indices(outer, **settings)
-    baseline_output, baseline_winners = functional.max_pool2d_with_indices(baseline, **settings)
-    difference = (outer - baseline).flatten(2)
-    larger = torch.maximum(output, baseline_output)
-    change = (values - outer).flatten(2)
-
-    def passed(indices: Tensor, share: Tensor, at_zero: float) -> Tensor:
-        flat = indices.flatten(2)
-        at_winner = difference.gather(2, flat)
-        tiny = at_winner.abs() < SMALLEST_DIFFERENCE
-        slope = torch.where(tiny, at_zero, share.flatten(2) / torch.where(tiny, 1.0, at_winner))
-        return (slope * change.gather(2, flat)).reshape(output.shape)
-
-    return output + passed(winners, larger - baseline_output, 1.0) + passed(baseline_winners, output - larger, 0.0)
-
-
-def _pool_settings(operation: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Any]:
-    names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
-    if isinstance(operation, torch.nn.Module):
-        return {name: getattr(operation, name) for name in names}
-    given = dict(zip(names, arguments[1:], strict=False)) | keywords
-    return {name: given[name] for name in names if name in given}
+    return stop_at_weights(operation, arguments, keywords, hold)

@@ -1,122 +1,132 @@
-"""What every attribution method gives of a batch: two factors a layer, from which the edges follow.
-
-One traced forward pass records each weighted layer's input and output, one backward pass from the target score gives
-the gradients (or multipliers) at the outputs. A method differs only in how it passes the operations between the
-layers, and in whether it counts activations or their differences from a baseline.
-"""
+"""What every attribution method gives of a batch: factors of each layer, from which neurons and edges follow."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor
 
-from attrgraph_core.attribution.structure import (
-    NORMALISATIONS,
-    NetworkStructure,
-    is_elementwise,
-    operation_of,
-)
+from attrgraph_core.attribution.contraction import Term
+from attrgraph_core.attribution.network_pass import LayerRecord, Recording
+from attrgraph_core.attribution.structure import Layer, NetworkStructure
+from attrgraph_core.attribution.target import Target
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerFactors:
-    """Factors of one layer for a batch.
+    """A layer in a batch, rows first (a sample is several rows where a method takes several passes).
 
-    `source` has the shape of the layer's input (activation, or its difference from the baseline), `target` that of
-    its output (gradient or multiplier), `output` that of its output: `output * target` is the attribution.
+    `attribution` (rows, *output) is its output, or the output's difference from the baseline, times the gradient or
+    multiplier. `terms` make the edges of a layer with weights; `shares` (rows, *output) are those of a junction's
+    operands, or of an embedding's features. `stabiliser` (rows, *output) is what an LRP rule's stabiliser kept.
     """
 
-    source: Tensor
-    target: Tensor
-    output: Tensor
+    layer: Layer
+    attribution: Tensor
+    terms: tuple[Term, ...] = ()
+    shares: tuple[Tensor, ...] = ()
+    stabiliser: Tensor | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Factors:
-    """Factors of all layers for a batch.
+    """All layers in a batch.
 
-    `input_attribution` has the shape of the input. `layer_gaps` has a row a layer, the input first: what its
-    attributions leave out of the explained score, shape (layers + 1, samples). `explained` (samples,) is that score.
+    `input_attribution` (rows, *input) is None for tokens, whose attribution is that of their edges. `explained`
+    (samples,) is the score, or its difference from the baseline's; `absorbed` (samples,) is what constants kept of it,
+    as far as the method knows. A sample is `rows_per_sample` rows that follow one another, and their sum.
     """
 
-    layers: dict[str, LayerFactors]
-    input_attribution: Tensor
-    layer_gaps: Tensor
+    layers: tuple[LayerFactors, ...]
+    input_attribution: Tensor | None
     explained: Tensor
+    absorbed: Tensor
+    rows_per_sample: int = 1
 
 
-@dataclass
-class Recording:
-    """Inputs and outputs of the weighted layers in one pass, by layer name, and the affine shifts of normalisations."""
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What is explained: `inputs` (samples, ...), the target of each, and the baselines (backgrounds, ...)."""
 
-    layer_inputs: dict[str, Tensor] = field(default_factory=dict)
-    layer_outputs: dict[str, Tensor] = field(default_factory=dict)
-    affine_outputs: list[tuple[nn.Module, Tensor]] = field(default_factory=list)
-
-
-class RecordingInterpreter(fx.Interpreter):
-    """Runs the traced network and records what its weighted layers read and give."""
-
-    def __init__(self, structure: NetworkStructure):
-        super().__init__(structure.traced, garbage_collect_values=True)
-        self.layer_of_node = {layer.node: layer for layer in structure.layers}
-        self.recording = Recording()
-
-    def run_node(self, n: fx.Node) -> Any:
-        if n.op not in ("call_module", "call_function", "call_method"):
-            return super().run_node(n)
-        arguments, keywords = self.fetch_args_kwargs_from_env(n)
-        layer = self.layer_of_node.get(n)
-        if layer is not None:
-            output = layer.module(arguments[0])
-            self.recording.layer_inputs[layer.name] = arguments[0]
-            self.recording.layer_outputs[layer.name] = output
-        else:
-            output = self.pass_operation(n, arguments, keywords)
-        operation = operation_of(n, self.module)  # type: ignore[arg-type]
-        if layer is not None or isinstance(operation, NORMALISATIONS):
-            self.recording.affine_outputs.append((operation, output))
-        return output
-
-    def pass_operation(self, node: fx.Node, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        """The result of one operation between the layers; a method overrides this to replace its derivative."""
-        if is_elementwise(operation_of(node, self.module)):  # type: ignore[arg-type]
-            # An activation in place would overwrite the recorded output of the layer before it.
-            arguments = (arguments[0].clone(), *arguments[1:])
-        return getattr(self, node.op)(node.target, arguments, keywords)
+    inputs: Tensor
+    target: Target
+    baselines: Tensor
 
 
 class AttributionMethod(ABC):
-    """One way to share a target score among neurons. `name` is what graphs and queries call it."""
+    """One way to share a target score among neurons and edges. `name` is what graphs and queries call it."""
 
     name: str
     uses_baseline: bool
+    """Whether attributions are relative to a baseline; they then explain the score's difference from it."""
+    largest_gap: float | None = None
+    """What attributions may miss of the mean score where they add up in any network; None where they need not."""
+    when_incomplete: str = ""
+    """Why they may miss more, and the way out."""
 
     @abstractmethod
-    def factors(self, structure: NetworkStructure, inputs: Tensor, targets: Tensor, baseline: Tensor) -> Factors:
-        """Factors of `inputs` (samples, ...) for the logits `targets` (samples,), relative to `baseline` (1, ...)."""
+    def factors(self, structure: NetworkStructure, batch: Batch) -> Factors:
+        """Factors of a batch. Leaves no trace in the network."""
+
+    def rows_per_sample(self, background_count: int) -> int:
+        """How many rows a sample takes in the largest pass."""
+        return 1
 
 
-def backward_factors(
-    score: Tensor, inputs: Tensor, recording: Recording, extra: Iterable[Tensor] = ()
-) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
-    """Gradients of the summed score at the input, at every weighted layer's output, and at the `extra` tensors."""
-    names = list(recording.layer_outputs)
-    wanted = [inputs, *recording.layer_outputs.values(), *extra]
+def gradients_of(score: Tensor, inputs: Tensor, recording: Recording) -> dict[int, Tensor]:
+    """Gradients of the summed score by the identity of: the input, layers' outputs, operands, shifted outputs."""
+    wanted = [inputs]
+    for record in recording.layers.values():
+        wanted.append(record.output)
+        wanted += record.inputs if record.layer.operation == "junction" else ()
+    wanted += [output for _, output in recording.shifts]
+    wanted = [tensor for tensor in {id(tensor): tensor for tensor in wanted}.values() if tensor.requires_grad]
     # A dead layer may cut the score off from what lies below: nothing flows, so its gradient is zero.
-    gradients = torch.autograd.grad(score.sum(), wanted, allow_unused=True)
-    filled = [torch.zeros_like(tensor) if g is None else g for tensor, g in zip(wanted, gradients, strict=True)]
-    return filled[0], dict(zip(names, filled[1 : 1 + len(names)], strict=True)), filled[1 + len(names) :]
+    found = torch.autograd.grad(score.sum(), wanted, allow_unused=True)
+    return {
+        id(tensor): torch.zeros_like(tensor) if gradient is None else gradient
+        for tensor, gradient in zip(wanted, found, strict=True)
+    }
+
+
+def gradient_at(gradients: dict[int, Tensor], tensor: Tensor) -> Tensor:
+    """The gradient at a recorded tensor; zeros at one that no gradient reaches."""
+    found = gradients.get(id(tensor))
+    return torch.zeros_like(tensor) if found is None else found
+
+
+def layer_factors(record: LayerRecord, gradients: dict[int, Tensor]) -> LayerFactors:
+    """Factors of one layer from a pass: differences from the reference where there is one, else the values."""
+    layer, gradient = record.layer, gradient_at(gradients, record.output)
+    output = record.output.detach()
+    attribution = (output if record.reference_output is None else output - record.reference_output) * gradient
+    references = record.reference_inputs or (None,) * len(record.inputs)
+    sources = [
+        values.detach() if reference is None else values.detach() - reference
+        for values, reference in zip(record.inputs, references, strict=True)
+    ]
+    if layer.operation == "junction":
+        shares = tuple(
+            source * gradient_at(gradients, values) for source, values in zip(sources, record.inputs, strict=True)
+        )
+        return LayerFactors(layer, attribution, shares=shares)
+    if layer.operation == "embedding":
+        return LayerFactors(layer, attribution, shares=(attribution,))
+    if record.pieces:
+        terms = tuple(Term(source, factor * gradient, weight) for source, weight, factor in record.pieces)
+        kept = None if record.stabiliser is None else record.stabiliser * gradient
+        return LayerFactors(layer, attribution, terms=terms, stabiliser=kept)
+    return LayerFactors(layer, attribution, terms=(Term(sources[0], gradient),))
+
+
+def absorbed_by_shifts(recording: Recording, gradients: dict[int, Tensor], samples: int, like: Tensor) -> Tensor:
+    """What the constants of a pass contribute to the score, (samples,)."""
+    total = like.new_zeros(samples)
+    for shift, output in recording.shifts:
+        total = total + per_sample(shift * gradient_at(gradients, output))
+    return total
 
 
 def per_sample(tensor: Tensor) -> Tensor:
-    """Sum over everything but the samples, shape (samples,)."""
+    """Sum over everything but the rows, (rows,)."""
     return tensor.flatten(1).sum(dim=1)
-
-
-def gather_scores(logits: Tensor, targets: Tensor) -> Tensor:
-    """The target logit of each sample, shape (samples,)."""
-    return logits.gather(1, targets.unsqueeze(1)).squeeze(1)

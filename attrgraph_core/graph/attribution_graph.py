@@ -9,13 +9,15 @@ import pandas as pd
 class AttributionGraph:
     """Neurons and edges of one network for one target, as means over `sample_count` samples.
 
-    `neurons` has a row a neuron: layer, index, kind (input, unit, channel or output), attribution (signed share of
-    the target score credited to it), abs_attribution (mean of the absolute share over samples).
+    `neurons` has a row a neuron: layer, index, kind (input, unit, channel, head, output, or sum and product, where two
+    layers join), attribution (signed share of the target score credited to it), abs_attribution (mean of the absolute
+    share over samples). A graph that was computed also has absorbed_by_bias and absorbed_by_stabiliser: what of the
+    attribution comes from no edge, but from a bias or another constant, or was kept by the stabiliser of an LRP rule.
     `edges` has a row an edge: source_layer, source_index, target_layer, target_index, weight (signed share of the
     target score that flows from source to target), abs_weight (mean of its absolute value over samples).
-    `target` is `label` (the true class's logit) or `class:<c>` (logit c over the samples of class c).
-    `completeness_delta` is the largest gap of a layer between what the method says should add up and what does,
-    relative to the mean absolute score explained.
+    `target` is `label` (the true class's logit), `class:<c>` (logit c over the samples of class c), `loss`, or
+    `combination`. `completeness_delta` is what the input's attributions, and the constants whose share the method
+    knows, leave of the score: mean absolute gap over mean absolute score explained.
     """
 
     neurons: pd.DataFrame

@@ -14,7 +14,7 @@ from attrgraph_core.graph.attribution_graph import AttributionGraph
 
 NEURON_COLUMNS = ("layer", "index", "kind", "attribution", "abs_attribution")
 EDGE_COLUMNS = ("source_layer", "source_index", "target_layer", "target_index", "weight", "abs_weight")
-KINDS = ("input", "unit", "channel", "output")
+KINDS = ("input", "unit", "channel", "head", "sum", "product", "output")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 // @param  graph_id         STRING   graph that is read
 // @return layer            STRING   layer of the neuron
 // @return index            INTEGER  its place in the layer
-// @return kind             STRING   input, unit, channel or output
+// @return kind             STRING   input, unit, channel, head, sum, product or output
 // @return attribution      FLOAT    its signed share of the target score
 // @return abs_attribution  FLOAT    mean of the absolute share over samples
 // @return total_in         FLOAT    sum of |weight| over all edges in

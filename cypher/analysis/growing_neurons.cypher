@@ -4,7 +4,7 @@
 // @param  top_k             INTEGER  how many neurons [default 20]
 // @return layer             STRING   layer of the neuron
 // @return index             INTEGER  its place in the layer
-// @return kind              STRING   input, unit, channel or output
+// @return kind              STRING   input, unit, channel, head, sum, product or output
 // @return influence         FLOAT    sum of |weight| over all outgoing edges; of an output its mean absolute attribution
 // @return influence_before  FLOAT    the same in the graph of the stage before
 // @return growth            FLOAT    influence less influence_before

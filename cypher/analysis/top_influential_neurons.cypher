@@ -3,10 +3,10 @@
 // @param  graph_id     STRING   graph that is read
 // @param  top_k        INTEGER  how many neurons [default 20]
 // @param  layer        STRING   only neurons of this layer [default null]
-// @param  kind         STRING   only neurons of this kind: input, unit, channel or output [default null]
+// @param  kind         STRING   only neurons of this kind: input, unit, channel, head, sum, product or output [default null]
 // @return layer        STRING   layer of the neuron
 // @return index        INTEGER  its place in the layer
-// @return kind         STRING   input, unit, channel or output
+// @return kind         STRING   input, unit, channel, head, sum, product or output
 // @return influence    FLOAT    sum of |weight| over all outgoing edges, those too weak to be stored included; of an
 //                               output its mean absolute attribution
 // @return attribution  FLOAT    its signed share of the target score

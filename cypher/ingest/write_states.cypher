@@ -5,7 +5,7 @@
 // @param  run_id       STRING        run
 // @param  layers       LIST<STRING>  a value a state, as in all lists
 // @param  indices      LIST<INTEGER> of the neuron in its layer
-// @param  kinds        LIST<STRING>  input, unit, channel or output
+// @param  kinds        LIST<STRING>  input, unit, channel, head, sum, product or output
 // @param  attributions      LIST<FLOAT>  signed
 // @param  abs_attributions  LIST<FLOAT>  absolute
 // @param  total_ins    LIST<FLOAT>   abs_weight of all edges in

@@ -177,26 +177,28 @@ def with_network(name: str) -> str:
     )
 
 
-SHAPES = (
-    "no attribution graph can be made of the network; its first layer must read the whole input, not pooled, and a "
-    "Linear one value a neuron (RuntimeError: "
-)
+MIXES = "reads what mixes neurons outside a layer: "
 
 
 @pytest.mark.parametrize(
     ("network", "expected"),
     [
         ("nine_classes", "model 'feasibility_networks:nine_classes' turns 2 inputs into shape (2, 9); with 10 classes"),
-        ("Residual", "the output of 'flatten' goes to first, add; only chains of layers have a graph yet"),
-        ("Scaled", "no rule is known for softmax at 'softmax'; known between layers are"),
-        ("pooled_before_the_first_layer", SHAPES),
-        ("pooled_before_a_convolution", SHAPES),
-        ("linear_over_rows", SHAPES),
-        ("diverged", "no attribution graph can be made of the network: the network's scores or attributions are not"),
+        ("Scaled", f"the network's output {MIXES}softmax at 'softmax'"),
+        ("pooled_before_the_first_layer", f"layer '2' {MIXES}AvgPool2d at '0'"),
+        ("pooled_before_a_convolution", f"layer '1' {MIXES}AvgPool2d at '0'"),
+        ("diverged", "no attribution graph can be made of the network: the network's scores are not finite"),
     ],
 )
 def test_networks_without_a_graph(file: Path, network: str, expected: str):
     assert complaint(file, VALID, with_network(network)).startswith(f"small.yaml:3: model: {expected}")
+
+
+@pytest.mark.parametrize("network", ["Residual", "linear_over_rows"])
+def test_networks_with_skips_and_rows_of_features_have_graphs(file: Path, network: str):
+    file.write_text(with_network(network), encoding="utf-8")
+    data, _ = check_feasible(load_experiment(file))
+    assert data.class_count == 10
 
 
 def test_a_network_without_hidden_layers_has_nothing_to_select(file: Path):

@@ -1,5 +1,6 @@
 """Attribution graphs of whole networks: hand-worked values, Captum's figures, and what must add up."""
 
+import contextlib
 from collections import OrderedDict
 
 import pytest
@@ -9,11 +10,14 @@ from torch import nn
 from torch.nn import functional
 
 from attrgraph_core import AttrGraphError, attribute, attribute_dataset
+from attrgraph_core.attribution import graph_sums
 from attrgraph_core.attribution.captum_check import compare_with_captum
-from attrgraph_core.attribution.deeplift import rescale_max_pool
+from attrgraph_core.attribution.conductance import Conductance, ExpectedGradients
 from attrgraph_core.attribution.methods import METHODS
+from attrgraph_core.attribution.rescale import rescale_max_pool
 
 SAMPLES = 12
+LOOSE = {"conductance": Conductance(steps=200), "expected_gradients": ExpectedGradients(steps=200)}
 
 
 @pytest.fixture
@@ -109,7 +113,7 @@ CAPTUM_WARNS = pytest.mark.filterwarnings("ignore:Setting (forward|backward):Use
 
 
 @CAPTUM_WARNS
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["deeplift", "gradient_times_activation"])
 @pytest.mark.parametrize("network", [mlp, lambda: cnn(nn.AvgPool2d(2))], ids=["mlp", "cnn"])
 def test_neurons_equal_captum(network, method):
     model = network()
@@ -201,27 +205,27 @@ def test_class_graphs_are_the_parts_of_the_label_graph():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_attribution_leaves_no_trace(method):
+@pytest.mark.parametrize("end", ["success", "error", "Ctrl-C"])
+def test_attribution_leaves_no_trace(method, end, monkeypatch):
     model = cnn().train()
     model.norm.eval()
     state = {name: value.clone() for name, value in model.state_dict().items()}
     random_state = torch.get_rng_state()
-    attribute(model, *samples_for(model), method=method)
+    raised = {"success": None, "error": AttrGraphError("stopped"), "Ctrl-C": KeyboardInterrupt()}[end]
+    if raised is not None:
+
+        def stop(*arguments, **keywords):
+            raise raised
+
+        monkeypatch.setattr(graph_sums, "contract_edges", stop)
+    with contextlib.nullcontext() if raised is None else pytest.raises(type(raised)):
+        attribute(model, *samples_for(model), method=LOOSE.get(method, method))
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
     assert torch.equal(torch.get_rng_state(), random_state)
     assert model.training
     assert not model.norm.training
     assert not any(module._forward_hooks or module._backward_hooks for module in model.modules())
-
-
-class Residual(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(6, 6)
-
-    def forward(self, x):
-        return self.fc(x) + x
 
 
 class Branching(nn.Module):
@@ -233,14 +237,56 @@ class Branching(nn.Module):
         return self.fc(x) if x.sum() > 0 else self.fc(-x)
 
 
+class Squaring(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bilinear = nn.Bilinear(6, 6, 3)
+
+    def forward(self, x):
+        return self.bilinear(x, x)
+
+
+class Halves(nn.Module):
+    def forward(self, x):
+        return x[:, 0]
+
+
+class Pair(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.fc(x), x
+
+
+class Transposed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 2), nn.Linear(2, 3)
+
+    def forward(self, x):
+        return self.last(self.first(x).T)
+
+
 SHARED = nn.Linear(6, 6)
 REFUSED = {
-    "goes to fc, add": Residual(),
     "used more than once": nn.Sequential(SHARED, nn.ReLU(), SHARED),
-    "no rule is known for Softmax at '1'": nn.Sequential(nn.Linear(6, 3), nn.Softmax(dim=1)),
-    "no rule is known for LayerNorm": nn.Sequential(nn.Linear(6, 6), nn.LayerNorm(6), nn.Linear(6, 3)),
+    "the network's output reads what mixes neurons outside a layer: Softmax at '1'": nn.Sequential(
+        nn.Linear(6, 3), nn.Softmax(dim=1)
+    ),
+    "layer '2' reads what mixes neurons outside a layer: Bilinear at '1.bilinear'.* no rule is known": nn.Sequential(
+        nn.Linear(6, 6), Squaring(), nn.Linear(3, 3)
+    ),
+    "layer '2' reads what mixes neurons outside a layer: AvgPool1d at '1'": nn.Sequential(
+        nn.Linear(6, 6), nn.AvgPool1d(2), nn.Linear(3, 3)
+    ),
     "cannot be traced": Branching(),
-    "no Linear or Conv2d": nn.Sequential(nn.ReLU()),
+    "has no parameters": nn.Sequential(nn.ReLU()),
+    "are not the neurons of one layer": nn.Sequential(nn.Linear(6, 6), nn.Unflatten(1, (2, 3)), Halves()),
+    "returns a tuple": Pair(),
+    r"returns a tensor of shape \(samples, 2, 3\)": nn.Sequential(nn.Linear(6, 6), nn.Unflatten(1, (2, 3))),
+    "first dimension is not that of the samples": Transposed(),
     "keeps no running statistics": nn.Sequential(
         nn.Linear(6, 4), nn.BatchNorm1d(4, track_running_stats=False), nn.Linear(4, 3)
     ),
@@ -259,7 +305,7 @@ def test_a_network_whose_graph_would_be_wrong_is_refused_by_name(message):
         ({"target": 3}, "target 3 is outside the network's 3 outputs"),
         ({"target": torch.tensor([0, -1])}, "target -1 is outside"),
         ({"target": torch.tensor([0])}, "2 inputs need as many labels"),
-        ({"method": "magic"}, "unknown attribution method 'magic'; known are deeplift"),
+        ({"method": "magic"}, "unknown attribution method 'magic'; known are conductance, deeplift"),
         ({"baseline": "ones"}, "unknown baseline 'ones'"),
         ({"baseline": torch.zeros(5)}, r"baseline has shape \(5,\)"),
         ({"inputs": torch.full((2, 6), torch.nan).double()}, "not finite"),

@@ -1,0 +1,157 @@
+"""Sums of attributions over batches, group by group, and the graphs that are made of them.
+
+Memory holds one matrix of edges a layer and group (two with absolute values), however many samples there are.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from attrgraph_core.attribution.contraction import Term, contract_edges, embedding_edges, junction_edges
+from attrgraph_core.attribution.factors import Factors, LayerFactors, per_sample
+from attrgraph_core.attribution.structure import INPUT, Layer, NetworkStructure
+from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.graph.attribution_graph import AttributionGraph
+
+Pair = tuple[Tensor, Tensor]
+
+
+@dataclass
+class Sums:
+    """Sums over the samples of one group: signed and absolute, by layer."""
+
+    sample_count: int = 0
+    explained: float = 0.0
+    gap: float = 0.0
+    attributions: dict[str, Pair] = field(default_factory=dict)
+    edges: dict[str, Pair] = field(default_factory=dict)
+    stabilisers: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, structure: NetworkStructure, factors: Factors, chosen: Tensor | None, absolute: bool) -> None:
+        """Add the chosen samples (all by default) of a batch."""
+        explained = _rows(factors.explained, chosen, 1)
+        self.sample_count += len(explained)
+        self.explained += float(explained.abs().sum())
+        rows = factors.rows_per_sample
+        at_input = factors.input_attribution
+        if at_input is not None:
+            at_input = structure.input_map.sum(_rows(at_input, chosen, rows))
+            at_input = at_input.unflatten(0, (-1, rows)).sum(dim=1)
+        for layer_factors in factors.layers:
+            tokens = self._add_layer(layer_factors, chosen, rows, absolute)
+            if tokens is not None:  # what tokens get is what their embeddings get
+                at_input = tokens if at_input is None else at_input + tokens
+        assert at_input is not None
+        _add(self.attributions, INPUT, at_input.sum(dim=0), at_input.abs().sum(dim=0))
+        gap = explained - per_sample(at_input) - _rows(factors.absorbed, chosen, 1)
+        self.gap += float(gap.abs().sum())
+
+    def _add_layer(self, own: LayerFactors, chosen: Tensor | None, rows: int, absolute: bool) -> Tensor | None:
+        """Add a layer; gives what each input token got, where the layer embeds tokens."""
+        layer = own.layer
+        of_neuron = layer.neurons.sum(_rows(own.attribution, chosen, rows)).unflatten(0, (-1, rows)).sum(dim=1)
+        _add(self.attributions, layer.name, of_neuron.sum(dim=0), of_neuron.abs().sum(dim=0))
+        if own.stabiliser is not None:
+            kept = layer.neurons.sum(_rows(own.stabiliser, chosen, rows)).sum(dim=0)
+            self.stabilisers[layer.name] = self.stabilisers.get(layer.name, torch.zeros_like(kept)) + kept
+        if own.terms:
+            terms = tuple(
+                Term(_rows(term.source, chosen, rows), _rows(term.target, chosen, rows), term.weight)
+                for term in own.terms
+            )
+            _add(self.edges, layer.name, *contract_edges(layer, terms, rows, absolute))
+            return None
+        shares = [_rows(share, chosen, rows) for share in own.shares]
+        if layer.operation == "junction":
+            edges = junction_edges(layer, shares, rows)
+            _add(self.edges, layer.name, edges.sum(dim=0), edges.abs().sum(dim=0))
+            return None
+        edges = embedding_edges(layer, shares[0], rows)
+        _add(self.edges, layer.name, edges.sum(dim=0), edges.abs().sum(dim=0))
+        return edges.sum(dim=1)
+
+    def plus(self, other: "Sums") -> "Sums":
+        """The sums of both groups."""
+        total = Sums(self.sample_count + other.sample_count, self.explained + other.explained, self.gap + other.gap)
+        for name in ("attributions", "edges"):
+            own, more = getattr(self, name), getattr(other, name)
+            setattr(total, name, {key: (own[key][0] + more[key][0], own[key][1] + more[key][1]) for key in own})
+        total.stabilisers = {key: value + other.stabilisers[key] for key, value in self.stabilisers.items()}
+        return total
+
+
+def graph_of(structure: NetworkStructure, sums: Sums, *, method: str, target: str, baseline: str) -> AttributionGraph:
+    """The graph of a group's sums, as means over its samples."""
+    if not sums.sample_count:
+        raise AttrGraphError("there are no samples to attribute")
+    return AttributionGraph(
+        neurons=_neurons(structure, sums),
+        edges=_edges(structure, sums),
+        method=method,
+        target=target,
+        baseline=baseline,
+        sample_count=sums.sample_count,
+        completeness_delta=sums.gap / max(sums.explained, float(np.finfo(np.float32).tiny)),
+    )
+
+
+def _neurons(structure: NetworkStructure, sums: Sums) -> pd.DataFrame:
+    """A row a neuron. What its edges leave of its attribution was absorbed, by a stabiliser or else by constants."""
+    kinds = {INPUT: "input"} | {layer.name: layer.kind for layer in structure.layers}
+    layers = {layer.name: layer for layer in structure.layers}
+    tables = []
+    for name, kind in kinds.items():
+        signed, absolute = (_mean(part, sums) for part in sums.attributions[name])
+        absorbed = stabilised = np.zeros_like(signed)
+        if name in layers:
+            arriving = _mean(sums.edges[name][0].sum(dim=1), sums)
+            if name in sums.stabilisers:
+                stabilised = _mean(sums.stabilisers[name], sums)
+            absorbed = signed - arriving - stabilised
+        columns = {
+            "layer": name, "index": np.arange(len(signed)), "kind": kind, "attribution": signed,
+            "abs_attribution": absolute, "absorbed_by_bias": absorbed, "absorbed_by_stabiliser": stabilised,
+        }  # fmt: skip
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _edges(structure: NetworkStructure, sums: Sums) -> pd.DataFrame:
+    """A row an edge, by target and source."""
+    names = np.array(structure.names, dtype=object)
+    starts = np.cumsum([0, *structure.widths.values()])
+    tables = [_layer_edges(layer, sums, names, starts) for layer in structure.layers]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _layer_edges(layer: Layer, sums: Sums, names: np.ndarray, starts: np.ndarray) -> pd.DataFrame:
+    signed, absolute = (_mean(part, sums) for part in sums.edges[layer.name])
+    sources = np.broadcast_to(layer.sources.neurons.numpy(), signed.shape)
+    targets = np.broadcast_to(np.arange(layer.width)[:, None], signed.shape)
+    there = sources >= 0
+    columns = (sources, targets, signed, absolute)
+    sources, targets, signed, absolute = (part.ravel() if there.all() else part[there] for part in columns)
+    place = np.searchsorted(starts, sources, side="right") - 1
+    return pd.DataFrame({
+        "source_layer": names[place], "source_index": sources - starts[place], "target_layer": layer.name,
+        "target_index": targets, "weight": signed, "abs_weight": absolute,
+    })  # fmt: skip
+
+
+def _rows(values: Tensor, chosen: Tensor | None, rows: int) -> Tensor:
+    """The rows of the chosen samples."""
+    if chosen is None:
+        return values
+    return values[chosen if rows == 1 else chosen.repeat_interleave(rows)]
+
+
+def _add(total: dict[str, Pair], name: str, signed: Tensor, absolute: Tensor) -> None:
+    before = total.get(name)
+    total[name] = (signed, absolute) if before is None else (before[0] + signed, before[1] + absolute)
+
+
+def _mean(total: Tensor, sums: Sums) -> np.ndarray:
+    return (total / sums.sample_count).cpu().numpy()

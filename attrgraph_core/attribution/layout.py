@@ -1,0 +1,479 @@
+"""Laying a traced network out: which layers of neurons it has, and what each layer reads.
+
+Two samples are sent through the network once, with a second tensor beside every tensor: the neuron that each element
+stands for. A view, a concatenation or a skip connection moves these identities as it moves the values, so a layer's
+sources are read off and not guessed from the order of modules. Averaging keeps an identity where a window holds one
+neuron only. What mixes neurons without being a layer (an unknown operation, a product with a weight matrix outside a
+module) has no identity, and a layer that reads it is refused by name, with the operation that is to blame. The second
+sample shows that samples stay apart and come first.
+"""
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_flatten, tree_map
+
+from attrgraph_core.attribution.operations import WEIGHTED, is_scaled_dot_product, operation_kind
+from attrgraph_core.attribution.sources import NeuronMap, Sources, linear_sources, spatial_sources
+from attrgraph_core.attribution.structure import Layer, NetworkStructure
+from attrgraph_core.attribution.tracing import module_path, operation_name, operation_of, trace
+from attrgraph_core.errors import AttrGraphError
+
+CONSTANT = -1.0  # the identity of what no input reaches; what mixes neurons has NaN
+TRANSPOSES = ("T", "mT")  # attributes that are tensors
+SAMPLE_OFFSET = float(1 << 24)  # between the identities of the two samples
+
+
+def network_structure(model: nn.Module, inputs: Tensor) -> NetworkStructure:
+    """Trace `model` (in evaluation mode) and lay it out for inputs of the shape of `inputs` (samples, ...).
+
+    Raises AttrGraphError naming the operation where the network cannot be traced, uses a layer twice, mixes neurons or
+    samples outside a layer, or ends in something else than scores (samples, classes).
+    """
+    traced = trace(model)
+    sample = inputs[:1].detach()
+    with torch.no_grad():
+        layout = _Layout(traced, type(model).__name__, torch.cat([sample, sample]))
+        layout.run(layout.inputs)
+    return layout.structure()
+
+
+@dataclass(frozen=True)
+class _Tracked:
+    """A value and the identities of its elements; `reason` says what mixed them."""
+
+    value: Tensor
+    ids: Tensor
+    reason: str = ""
+
+
+class _Refused(AttrGraphError):
+    """Passes through fx.Interpreter unchanged."""
+
+
+class _Layout(fx.Interpreter):
+    def __init__(self, traced: fx.GraphModule, model_name: str, inputs: Tensor):
+        super().__init__(traced, garbage_collect_values=True)
+        self.extra_traceback = False
+        self.model_name = model_name
+        self.inputs = inputs
+        self.layers: list[Layer] = []
+        self.kinds: dict[fx.Node, str] = {}
+        self.count = inputs[0].numel()
+        self.input_map = NeuronMap.of_elements(inputs.shape[1:])
+        self.seen_input = False
+        self.outputs: Tensor | None = None
+
+    def structure(self) -> NetworkStructure:
+        output_layer = self._output_layer()
+        layers = tuple(layer if layer is not output_layer else replace(layer, kind="output") for layer in self.layers)
+        of_node: dict[fx.Node, tuple[Layer, ...]] = {}
+        for layer in layers:
+            of_node[layer.node] = (*of_node.get(layer.node, ()), layer)
+        return NetworkStructure(
+            traced=self.module,  # type: ignore[arg-type]
+            input_map=self.input_map,
+            layers=layers,
+            kinds=self.kinds,
+            output_layer=layers[self.layers.index(output_layer)],
+            reads_tokens=not self.inputs.is_floating_point(),
+            layers_of_node=of_node,
+        )
+
+    # What is seen of each node
+
+    def run_node(self, n: fx.Node) -> Any:
+        if n.op == "placeholder":
+            return self._placeholder(n)
+        if n.op == "output":
+            return self._output(n)
+        if n.op == "get_attr":
+            return super().run_node(n)
+        arguments, keywords = self.fetch_args_kwargs_from_env(n)
+        tracked = [part for part in tree_flatten((arguments, keywords))[0] if isinstance(part, _Tracked)]
+        if not tracked or all(bool((part.ids == CONSTANT).all()) for part in tracked):
+            self.kinds[n] = "constant"
+            return self._call(n, *_values((arguments, keywords)))
+        operation = operation_of(n, self.module)  # type: ignore[arg-type]
+        if operation is operator.getitem and isinstance(arguments[0], tuple | list):
+            self.kinds[n] = "linear"
+            return arguments[0][arguments[1]]
+        kind = operation_kind(operation) or "mixing"
+        if operation is getattr and arguments[1] in TRANSPOSES:
+            kind = "linear"
+        if kind == "constant":
+            self.kinds[n] = kind
+            return self._call(n, *_values((arguments, keywords)))
+        kind, result = getattr(self, f"see_{kind}")(n, operation, arguments, keywords)
+        self.kinds[n] = kind
+        return result
+
+    def _placeholder(self, node: fx.Node) -> Any:
+        if self.seen_input:
+            if not node.args:
+                raise _Refused(f"the network must take one input; {str(node.target)!r} is another that has no default")
+            return node.args[0]
+        self.seen_input = True
+        own = torch.arange(self.count, dtype=torch.float64, device=self.inputs.device).reshape(
+            1, *self.inputs.shape[1:]
+        )
+        return _Tracked(self.inputs, torch.cat([own, own + SAMPLE_OFFSET]))
+
+    def _output(self, node: fx.Node) -> Any:
+        result = self.fetch_args_kwargs_from_env(node)[0][0]
+        if not isinstance(result, _Tracked):
+            found = "a constant" if isinstance(result, Tensor) else f"a {type(result).__name__}"
+            raise _Refused(
+                f"{self.model_name} returns {found}; it must return one tensor of class scores (samples, classes)"
+            )
+        if result.value.dim() != 2:
+            shape = ", ".join(map(str, result.value.shape[1:]))
+            raise _Refused(
+                f"{self.model_name} returns a tensor of shape (samples, {shape}); it must be one score a class, "
+                "(samples, classes)"
+            )
+        self._refuse_mixed(result, "the network's output")
+        self.outputs = result.ids[0]
+        return result.value
+
+    def _output_layer(self) -> Layer:
+        assert self.outputs is not None
+        ids = self.outputs.long()
+        for layer in self.layers:
+            own = torch.arange(layer.offset, layer.offset + layer.width, device=ids.device)
+            if torch.equal(ids, own):
+                return layer
+        raise AttrGraphError(
+            f"the {len(ids)} scores that {self.model_name} returns are not the neurons of one layer; end it in a layer "
+            "whose outputs are the scores"
+        )
+
+    # Operations that keep identities
+
+    def see_linear(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        everything = (arguments, keywords)
+        values = self._call(node, *_values(everything))
+        reason = _reason(everything)
+        ids = self._carry(lambda part: self._call(node, *part), everything)
+        if values is None or any(part is None for part in tree_flatten(ids)[0]):
+            return "mixing", self._lost(values, reason or operation_name(node, self._traced))
+        result = tree_map(lambda value, own: _Tracked(value, own, reason or self._why(node, own)), values, ids)
+        constants = [part for part in tree_flatten(everything)[0] if isinstance(part, Tensor)]
+        shifted = any(part.is_floating_point() and bool((part != 0).any()) for part in constants)
+        return ("affine" if shifted else "linear"), result
+
+    def see_elementwise(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        first = arguments[0]
+        safe = (_copied(arguments), _copied(keywords))
+        value = self._call(node, *_values(safe))
+        return "elementwise", _Tracked(value, first.ids, first.reason)
+
+    def see_affine(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        if operation.running_mean is None:
+            raise _Refused(
+                f"{node.target!r} keeps no running statistics, so its samples depend on each other; give it "
+                "track_running_stats=True or use another normalisation"
+            )
+        first = arguments[0]
+        return "affine", _Tracked(self._call(node, *_values((arguments, keywords))), first.ids, first.reason)
+
+    def see_normalise(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        first = arguments[0]
+        if getattr(operation, "track_running_stats", False):
+            return self.see_affine(node, operation, arguments, keywords)
+        return "normalise", _Tracked(self._call(node, *_values((arguments, keywords))), first.ids, first.reason)
+
+    def see_max_pool(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        value = self._call(node, *_values((arguments, keywords)))
+        if not isinstance(value, Tensor):
+            raise _Refused(f"{operation_name(node, self._traced)} returns indices; let it return its values only")
+        first = arguments[0]
+
+        def pooled(ids: Tensor) -> Tensor:
+            return self._call(node, (ids, *_values(arguments[1:])), _values(keywords))
+
+        largest = pooled(first.ids)
+        smallest = -pooled(-torch.where(first.ids == CONSTANT, torch.inf, first.ids))
+        same = (largest == smallest) | (largest == CONSTANT)
+        ids = torch.where(same, largest, torch.nan)
+        return "max_pool", _Tracked(value, ids, first.reason or self._why(node, ids))
+
+    def see_softmax(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        value = self._call(node, *_values((arguments, keywords)))
+        return "softmax", self._lost(value, operation_name(node, self._traced))
+
+    def see_attend(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        value = self._call(node, *_values((arguments, keywords)))
+        name = operation_name(node, self._traced)
+        if is_scaled_dot_product(operation):
+            named = dict(zip(("query", "key", "value"), arguments, strict=False)) | keywords
+            weights_shape = (*named["query"].value.shape[:-1], named["key"].value.shape[-2])
+            averaged = named["value"]
+        else:
+            weights, averaged = (*arguments, *keywords.values())[:2]
+            if not isinstance(averaged, _Tracked) or (isinstance(weights, _Tracked) and not _is_lost(weights)):
+                return "mixing", self._lost(value, name)
+            weights_shape = (weights.value if isinstance(weights, _Tracked) else weights).shape
+        if not isinstance(averaged, _Tracked):
+            return "mixing", self._lost(value, name)
+        uniform = torch.ones(weights_shape, dtype=torch.float64, device=value.device)
+        ids = self._carry(lambda part: uniform @ part, averaged)
+        return "attend", _Tracked(value, ids, averaged.reason or self._why(node, ids))
+
+    def see_divide(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        value = self._call(node, *_values((arguments, keywords)))
+        if isinstance(arguments[0], _Tracked) and not isinstance(arguments[1], _Tracked):
+            return "linear", _Tracked(value, arguments[0].ids.expand(value.shape), arguments[0].reason)
+        return "mixing", self._lost(value, operation_name(node, self._traced))
+
+    def see_mixing(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        values = self._call(node, *_values((_copied(arguments), _copied(keywords))))
+        return "mixing", self._lost(values, f"{operation_name(node, self._traced)}, for which no rule is known")
+
+    # Operations that have neurons
+
+    def see_weighted(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        values = _only(arguments, keywords)
+        name = str(node.target)
+        if not any(type(operation).forward is kind.forward for kind in WEIGHTED):
+            raise _Refused(
+                f"{name!r} is a {type(operation).__name__}, whose forward is not that of its parent in torch.nn"
+            )
+        self._check_read(values, name)
+        output = operation(values.value)
+        if isinstance(operation, nn.Linear):
+            if values.value.dim() < 2:
+                raise _Refused(f"layer {name!r} reads a tensor without a dimension of samples")
+            sources = linear_sources(values.ids[0])
+            neurons = NeuronMap.of_dimension(output.shape[1:], output.dim() - 2)
+        else:
+            if values.value.dim() != operation.weight.dim():
+                raise _Refused(
+                    f"layer {name!r} reads a tensor of {values.value.dim()} dimensions, without one of samples"
+                )
+            sources = spatial_sources(values.ids[0], operation)
+            neurons = NeuronMap.of_dimension(output.shape[1:], 0)
+        kind = "unit" if isinstance(operation, nn.Linear) else "channel"
+        layer = self._layer(name, kind, "weighted", node, operation, neurons, sources)
+        return "weighted", self._tracked_output(output, layer)
+
+    def see_embedding(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        tokens = _only(arguments, keywords)
+        name = str(node.target)
+        self._check_read(tokens, name)
+        output = operation(tokens.value)
+        neurons = NeuronMap.of_dimension(output.shape[1:], output.dim() - 2)
+        sources = linear_sources(tokens.ids[0].reshape(-1))
+        layer = self._layer(name, "unit", "embedding", node, operation, neurons, sources)
+        return "embedding", self._tracked_output(output, layer)
+
+    def see_attention(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        name = str(node.target)
+        named = dict(zip(("query", "key", "value"), arguments, strict=False)) | keywords
+        if not operation.batch_first:
+            raise _Refused(f"attention {name!r} has samples in the second dimension; make it with batch_first=True")
+        if operation.bias_k is not None or operation.add_zero_attn:
+            raise _Refused(f"attention {name!r} has add_bias_kv or add_zero_attn, for which no rule is known")
+        values = named["value"]
+        if not isinstance(values, _Tracked):
+            raise _Refused(f"attention {name!r} reads constant values")
+        self._check_read(values, name)
+        width = operation.embed_dim
+        projected = values.value.new_zeros(*values.value.shape[:-1], width)
+        heads = self._layer(
+            name, "head", "heads", node, operation,
+            NeuronMap.of_groups(projected.shape[1:], projected.dim() - 2, operation.num_heads),
+            linear_sources(values.ids[0]),
+        )  # fmt: skip
+        query = named["query"]
+        length = (query.value if isinstance(query, _Tracked) else query).shape[-2]
+        mixed = NeuronMap.of_groups((length, width), 1, operation.num_heads)
+        output_ids = mixed.index.reshape(length, width).to(torch.float64) + heads.offset
+        output = operation(*_values(arguments), **_values(keywords))
+        projection = self._layer(
+            f"{name}.out_proj", "unit", "weighted", node, operation.out_proj,
+            NeuronMap.of_dimension((length, width), 1), linear_sources(output_ids.to(values.ids.device)),
+        )  # fmt: skip
+        return "attention", (self._tracked_output(output[0], projection), *output[1:])
+
+    def _join(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any, product: bool) -> tuple[str, Any]:
+        """Two tensors added or multiplied: a constant keeps the identities of the other one, else a junction."""
+        value = self._call(node, *_values((_copied(arguments), _copied(keywords))))
+        operands = arguments[:2]
+        tracked = [part for part in operands if isinstance(part, _Tracked)]
+        if len(tracked) == 1 or any(bool((part.ids == CONSTANT).all()) for part in tracked):
+            own = next(part for part in tracked if not bool((part.ids == CONSTANT).all()))
+            return ("linear" if product else "affine"), _Tracked(value, own.ids.expand(value.shape), own.reason)
+        lost = next((part for part in tracked if _is_lost(part)), None)
+        if lost is not None:
+            return "mixing", self._lost(value, lost.reason)
+        name = self._junction_name(node, "product" if product else "sum")
+        for part in tracked:
+            self._check_read(part, name)
+        neurons, sources = _junction([part.ids[0].expand(value.shape[1:]) for part in tracked])
+        kind = "product" if product else "sum"
+        layer = self._layer(name, kind, "junction", node, None, neurons, sources)
+        return ("multiply" if product else "add"), self._tracked_output(value, layer)
+
+    def see_add(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        return self._join(node, operation, arguments, keywords, product=False)
+
+    def see_multiply(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        return self._join(node, operation, arguments, keywords, product=True)
+
+    def _junction_name(self, node: fx.Node, what: str) -> str:
+        path = module_path(node)
+        taken = {layer.name for layer in self.layers}
+        base = f"{path}.{what}" if path else what
+        names = [base, *(f"{base}_{number}" for number in range(2, len(taken) + 3))]
+        return next(name for name in names if name not in taken)
+
+    # Helpers
+
+    @property
+    def _traced(self) -> fx.GraphModule:
+        return self.module  # type: ignore[return-value]
+
+    def _call(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
+        return getattr(super(), node.op)(node.target, tuple(arguments), keywords)
+
+    def _layer(
+        self, name: str, kind: str, operation: str, node: fx.Node, module: nn.Module | None, neurons: NeuronMap,
+        sources: Sources,
+    ) -> Layer:  # fmt: skip
+        if any(layer.name == name or (module is not None and layer.module is module and layer.operation == operation)
+               for layer in self.layers):  # fmt: skip
+            raise _Refused(
+                f"layer {name!r} is used more than once; a neuron must stand for one place. Give each place a layer of "
+                "its own (they may share their weights)"
+            )
+        layer = Layer(name, kind, operation, node, module, neurons, sources, self.count)
+        self.layers.append(layer)
+        self.count += layer.width
+        if self.count >= SAMPLE_OFFSET:
+            raise _Refused(f"the network has more than {int(SAMPLE_OFFSET)} neurons, input elements among them")
+        return layer
+
+    def _tracked_output(self, output: Tensor, layer: Layer) -> _Tracked:
+        own = layer.neurons.index.to(output.device).to(torch.float64).reshape(1, *output.shape[1:]) + layer.offset
+        return _Tracked(output, torch.cat([own, own + SAMPLE_OFFSET]))
+
+    def _carry(self, operation: Callable[[Any], Any], arguments: Any) -> Any:
+        """Identities after a linear operation: kept where all that is averaged has the same one.
+
+        The operation is applied to an indicator of what has an identity, to the identity, and to a number that is
+        drawn from it: an average of several is no longer the number drawn from the averaged identity.
+        """
+
+        def applied(function: Callable[[Tensor], Tensor]) -> Any:
+            def replace(part: Any) -> Any:
+                if isinstance(part, _Tracked):
+                    return function(part.ids)
+                is_float = isinstance(part, Tensor) and part.is_floating_point()
+                return torch.zeros_like(part, dtype=torch.float64) if is_float else part
+
+            return operation(tree_map(replace, arguments, is_leaf=lambda part: isinstance(part, _Tracked)))
+
+        def known(ids: Tensor) -> Tensor:
+            return (~(ids == CONSTANT)).to(torch.float64)
+
+        weight = applied(known)
+        total = applied(lambda ids: known(ids) * (ids + 1))
+        drawn = applied(lambda ids: known(ids) * _draw(ids))
+        return tree_map(_single_identity, weight, total, drawn)
+
+    def _check_read(self, values: _Tracked, name: str) -> None:
+        self._refuse_mixed(values, f"layer {name!r}")
+        first, second = values.ids[0], values.ids[-1]
+        apart = (first == CONSTANT) & (second == CONSTANT) | (second == first + SAMPLE_OFFSET)
+        if len(values.ids) != 2 or not bool(apart.all()):
+            raise _Refused(f"layer {name!r} reads a tensor whose first dimension is not that of the samples")
+
+    def _refuse_mixed(self, values: _Tracked, reader: str) -> None:
+        if _is_lost(values):
+            raise _Refused(f"{reader} reads what mixes neurons outside a layer: {values.reason}")
+
+    def _why(self, node: fx.Node, ids: Tensor) -> str:
+        return operation_name(node, self._traced) if bool(ids.isnan().any()) else ""
+
+    def _lost(self, values: Any, reason: str) -> Any:
+        def lose(part: Any) -> Any:
+            if not isinstance(part, Tensor) or not part.is_floating_point():
+                return part
+            return _Tracked(part, torch.full_like(part, torch.nan, dtype=torch.float64), reason)
+
+        return tree_map(lose, values)
+
+
+def _only(arguments: Any, keywords: Any) -> _Tracked:
+    """The one argument of a layer."""
+    return next(iter((*arguments, *keywords.values())))
+
+
+def _values(arguments: Any) -> Any:
+    """The arguments with values in the place of what is tracked."""
+    return tree_map(
+        lambda part: part.value if isinstance(part, _Tracked) else part,
+        arguments,
+        is_leaf=lambda part: isinstance(part, _Tracked),
+    )
+
+
+def _copied(arguments: Any) -> Any:
+    """Copies, for operations that work in place."""
+    return tree_map(
+        lambda part: _Tracked(part.value.clone(), part.ids, part.reason) if isinstance(part, _Tracked) else part,
+        arguments,
+        is_leaf=lambda part: isinstance(part, _Tracked),
+    )
+
+
+def _reason(arguments: Any) -> str:
+    return next((part.reason for part in tree_flatten(arguments)[0] if isinstance(part, _Tracked) and part.reason), "")
+
+
+def _is_lost(values: _Tracked) -> bool:
+    return bool(values.ids.isnan().any())
+
+
+def _draw(ids: Tensor) -> Tensor:
+    """A number of [0, 1) a whole number, that no average of others is likely to hit."""
+    scattered = torch.sin(ids * 12.9898 + 1.0) * 43758.5453
+    return scattered - scattered.floor()
+
+
+def _single_identity(weight: Tensor, total: Tensor, drawn: Tensor) -> Tensor:
+    nothing = weight == 0
+    mean = total / weight.where(~nothing, 1.0) - 1
+    ids = mean.round()
+    kept = (
+        (weight > 0) & ((drawn / weight.where(~nothing, 1.0)) - _draw(ids)).abs().lt(1e-9) & (mean - ids).abs().lt(1e-4)
+    )
+    unknown = torch.full_like(ids, torch.nan)
+    return torch.where(nothing & ~total.isnan(), torch.full_like(ids, CONSTANT), torch.where(kept, ids, unknown))
+
+
+def _junction(operands: list[Tensor]) -> tuple[NeuronMap, Sources]:
+    """Neurons of two joined tensors: one a pair of joined neurons.
+
+    Where each neuron of one operand meets one neuron of the other at most, a position with a constant in place of the
+    one belongs to the pair of the other: a residual stream has one neuron a feature, the class token's included.
+    """
+    first, second = (ids.reshape(-1).long() for ids in operands)
+    both = (first >= 0) & (second >= 0)
+    pairs = torch.unique(torch.stack([first[both], second[both]]), dim=1)
+    one_to_one = all(len(torch.unique(side)) == pairs.shape[1] for side in pairs)
+    if one_to_one and pairs.shape[1]:
+        for own, other, ends in ((first, second, pairs), (second, first, pairs.flip(0))):
+            order = torch.argsort(ends[0])
+            place = torch.searchsorted(ends[0][order], own).clamp_max(ends.shape[1] - 1)
+            partner = ends[1][order][place]
+            meets = (own >= 0) & (other < 0) & (ends[0][order][place] == own)
+            other[meets] = partner[meets]
+    joined, index = torch.unique(torch.stack([first, second]), dim=1, return_inverse=True)
+    shape = operands[0].shape
+    return NeuronMap.of_index(shape, index, joined.shape[1]), Sources.of_junction(joined.T)

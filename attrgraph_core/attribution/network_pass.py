@@ -1,0 +1,172 @@
+"""One pass of a batch through a laid-out network, recording what its layers read and put out.
+
+Run as it is, the pass has the network's own derivative. A method that passes an operation by another rule overrides the
+operation's kind (see `operations`).
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_map
+
+from attrgraph_core.attribution.attention import attend, attention_arguments, attention_weights
+from attrgraph_core.attribution.structure import Layer, NetworkStructure
+from attrgraph_core.attribution.tracing import operation_of
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRecord:
+    """A layer in a pass: `inputs` (one, a junction's operands are several) and `output`, samples first.
+
+    `reference_inputs` and `reference_output` are those of the baseline, where there is one. `pieces` are the parts that
+    a rule splits a layer's product into, as (source, weight, factor of the output's gradient).
+    """
+
+    layer: Layer
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+    reference_inputs: tuple[Tensor, ...] = ()
+    reference_output: Tensor | None = None
+    pieces: tuple[tuple[Tensor, Tensor, Tensor], ...] = ()
+    stabiliser: Tensor | None = None
+
+
+@dataclass
+class Recording:
+    """The layers of a pass in order, and what constants shift: (shift, the output that it is part of)."""
+
+    layers: dict[str, LayerRecord] = field(default_factory=dict)
+    shifts: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+
+class NetworkPass(fx.Interpreter):
+    """Runs the network; `recording` holds what was seen. With `keep_shifts` constants are recorded, too."""
+
+    def __init__(self, structure: NetworkStructure, keep_shifts: bool = False):
+        super().__init__(structure.traced, garbage_collect_values=True)
+        self.extra_traceback = False
+        self.structure = structure
+        self.keep_shifts = keep_shifts
+        self.recording = Recording()
+
+    def run_node(self, n: fx.Node) -> Any:
+        if n.op not in ("call_module", "call_function", "call_method"):
+            return super().run_node(n)
+        arguments, keywords = self.fetch_args_kwargs_from_env(n)
+        kind = self.structure.kinds.get(n, "constant")
+        return getattr(self, f"pass_{kind}", self.plain)(n, arguments, keywords)
+
+    def plain(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
+        """The operation as it is, never in place."""
+        arguments, keywords = _not_in_place(node, self.operation(node), arguments, keywords)
+        return getattr(self, node.op)(node.target, arguments, keywords)
+
+    def operation(self, node: fx.Node) -> Any:
+        return operation_of(node, self.structure.traced)
+
+    def pass_affine(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
+        output = self.plain(node, arguments, keywords)
+        if self.keep_shifts:
+            self.keep_shift(self._at_zero(node, arguments, keywords), output)
+        return output
+
+    def keep_shift(self, shift: Tensor, output: Tensor) -> None:
+        if self.keep_shifts:
+            self.recording.shifts.append((shift.detach(), output))
+
+    def pass_weighted(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
+        (layer,) = self.structure.layers_of_node[node]
+        return self.weighted(layer, *arguments, *keywords.values())
+
+    def weighted(self, layer: Layer, values: Any) -> Any:
+        """The output of a layer with weights, recorded."""
+        bias = layer.bias()
+        output = layer.apply(values, layer.weight(), bias)
+        self.recording.layers[layer.name] = LayerRecord(layer, (values,), output)
+        if bias is not None:
+            self.keep_shift(channel_shape(bias, output, layer), output)
+        return output
+
+    def pass_embedding(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
+        (layer,) = self.structure.layers_of_node[node]
+        with torch.no_grad():
+            output = self.plain(node, arguments, keywords)
+        output = output.detach().requires_grad_()
+        self.recording.layers[layer.name] = LayerRecord(layer, (output,), output)
+        return output
+
+    def pass_add(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
+        return self.junction(node, arguments, keywords)
+
+    def pass_multiply(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
+        return self.junction(node, arguments, keywords)
+
+    def junction(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
+        """Two tensors joined; aliases of them tell what flows through this use of each."""
+        (layer,) = self.structure.layers_of_node[node]
+        first, second = (alias(part) for part in torch.broadcast_tensors(*arguments[:2]))
+        output = self.plain(node, (first, second, *arguments[2:]), keywords)
+        self.recording.layers[layer.name] = LayerRecord(layer, (first, second), output)
+        return output
+
+    def pass_attention(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
+        heads, projection = self.structure.layers_of_node[node]
+        module = self.operation(node)
+        given = attention_arguments(arguments, keywords)
+        values = self.weighted(heads, given["value"])
+        weights = self.attention_weights(module, given)
+        output = self.weighted(projection, self.attended(module, weights, values))
+        return output, None
+
+    def attention_weights(self, module: nn.MultiheadAttention, given: dict[str, Any]) -> Any:
+        """Of each head, (samples, heads, queries, keys)."""
+        return attention_weights(module, given)
+
+    def attended(self, module: nn.MultiheadAttention, weights: Any, values: Any) -> Any:
+        """Values averaged by the weights of their heads, (samples, queries, features)."""
+        return attend(module, weights, values)
+
+    def _at_zero(self, node: fx.Node, arguments: Any, keywords: Any) -> Tensor:
+        """The operation with zeros in the place of every tensor that an input reaches."""
+        reached = {id(self.env[argument]) for argument in node.all_input_nodes if self._is_reached(argument)}
+
+        def zero(part: Any) -> Any:
+            return torch.zeros_like(part) if isinstance(part, Tensor) and id(part) in reached else part
+
+        flat = tree_map(zero, (arguments, keywords))
+        with torch.no_grad():
+            return self.plain(node, *flat)
+
+    def _is_reached(self, node: fx.Node) -> bool:
+        if node.op == "placeholder":
+            return True
+        return node.op != "get_attr" and self.structure.kinds.get(node, "constant") != "constant"
+
+
+def alias(values: Tensor) -> Tensor:
+    """The same values as a step of their own in the derivative."""
+    return values.view_as(values)
+
+
+def channel_shape(bias: Tensor, output: Tensor, layer: Layer) -> Tensor:
+    """A bias (out,) in a shape that broadcasts against a layer's output."""
+    is_linear = layer.operation == "heads" or isinstance(layer.module, nn.Linear)
+    return bias if is_linear else bias.reshape(-1, *[1] * (output.dim() - 2))
+
+
+def _not_in_place(node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[Any, Any]:
+    """Copies of the arguments where the operation would overwrite what is recorded."""
+    name = operation if isinstance(operation, str) else getattr(operation, "__name__", "")
+    in_place = (
+        getattr(operation, "inplace", False)
+        or keywords.get("inplace", False)
+        or (name.endswith("_") and not name.startswith("_"))
+        or name in ("iadd", "isub", "imul")
+        or (name.startswith(("relu", "elu", "leaky_relu", "dropout")) and any(part is True for part in arguments[1:]))
+    )
+    if not in_place:
+        return arguments, keywords
+    first, *others = arguments
+    return (tree_map(lambda part: part.clone() if isinstance(part, Tensor) else part, first), *others), keywords
