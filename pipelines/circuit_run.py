@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from attrgraph_core.attribution.structure import network_structure
+from attrgraph_core.attribution.layout import network_structure
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.queries import load_query
 from attrgraph_core.targeting.choose_neurons import choose_neurons
@@ -77,7 +77,7 @@ def run_selection(
     found = pd.read_parquet(run_folder(circuits.run_id) / circuit.file)
     data = load_checked_data(experiment, dataset)
     model = model_at(experiment, seed, data, checkpoints.last)
-    output = network_structure(model.eval()).output_layer.name
+    output = network_structure(model.eval(), data.train_inputs[:1]).output_layer.name
     norms = gradient_norms(model, *sample_of(experiment, data))
     candidates = candidate_neurons(norms[norms["layer"] != output], found, selection.layers)
     ignored = layers_without_rows(candidates, found)
