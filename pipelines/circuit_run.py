@@ -77,9 +77,12 @@ def run_selection(
     found = pd.read_parquet(run_folder(circuits.run_id) / circuit.file)
     data = load_checked_data(experiment, dataset)
     model = model_at(experiment, seed, data, checkpoints.last)
-    output = network_structure(model.eval(), data.train_inputs[:1]).output_layer.name
+    structure = network_structure(model.eval(), data.train_inputs[:1])
+    output = structure.output_layer
     norms = gradient_norms(model, *sample_of(experiment, data))
-    candidates = candidate_neurons(norms[norms["layer"] != output], found, selection.layers)
+    # A layer beside the way to the scores has rows, too, but no neurons in the graph.
+    hidden = [layer.name for layer in structure.trainable if layer is not output]
+    candidates = candidate_neurons(norms[norms["layer"].isin(hidden)], found, selection.layers)
     ignored = layers_without_rows(candidates, found)
     if ignored:
         raise AttrGraphError(
@@ -93,7 +96,8 @@ def run_selection(
         selection.budget,
         seed=seed,
         stage=position + 1,
-        always={output: range(data.class_count)},
+        # Scores that are sums of layers have no rows of their own.
+        always={output.name: range(data.class_count)} if output in structure.trainable else {},
     )
     neuron_set_id = store.save_neuron_set([circuit.circuit_id], chosen, run_id=circuits.run_id)
     record = NeuronSetRecord(

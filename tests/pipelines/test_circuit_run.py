@@ -14,6 +14,7 @@ from attrgraph_core.targeting.choose_neurons import choose_neurons
 from attrgraph_core.training.data import load_data
 from pipelines.circuit_run import candidate_neurons, layers_without_rows, run_circuits, run_selection
 from pipelines.experiments import Experiment, load_experiment
+from pipelines.feasibility import check_feasible
 from pipelines.graph_run import run_graphs
 from pipelines.records import CheckpointsRecord, DatasetRecord, GraphsRecord
 from pipelines.run_folder import run_folder
@@ -170,3 +171,44 @@ def test_a_question_of_a_target_without_a_graph(trained: TrainedStage, store: Gr
     )
     with pytest.raises(AttrGraphError, match=r"asks for target 'class:3', of which stage 1 has no graph$"):
         run_circuits(trained.experiment, without, store)
+
+
+SUMMED_SCORES = """\
+from torch import nn
+
+
+class SummedScores(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.beside = nn.Linear(64, 3)
+        self.hidden = nn.Linear(64, 8)
+        self.first = nn.Linear(64, 10)
+        self.second = nn.Linear(8, 10)
+
+    def forward(self, images):
+        return self.first(images) + self.second(self.hidden(images).relu())
+"""
+
+
+@pytest.mark.neo4j
+@pytest.mark.parametrize("policy", ["top_influence", "random"])
+def test_only_layers_of_the_graph_are_chosen_from(
+    small_experiment: Path, store: GraphStore, monkeypatch: pytest.MonkeyPatch, policy: str
+):
+    """Scores that are a sum have no rows to train, and a layer beside the way to them no neurons to choose."""
+    folder = small_experiment.parents[1]
+    (folder / "summed_scores.py").write_text(SUMMED_SCORES, encoding="utf-8")
+    monkeypatch.syspath_prepend(folder)
+    text = small_experiment.read_text(encoding="utf-8").replace("top_influence", policy)
+    network = "{factory: mlp, arguments: {hidden: [12, 8]}}"
+    assert network in text
+    small_experiment.write_text(text.replace(network, '{factory: "summed_scores:SummedScores"}'), encoding="utf-8")
+    experiment = load_experiment(small_experiment)
+    check_feasible(experiment)
+    trained = TrainedStage(experiment, store)
+    record, _ = run_circuits(experiment, trained.graphs, store)
+    chosen, _ = run_selection(experiment, 0, trained.dataset, trained.checkpoints, record, store)
+    assert {layer: len(indices) for layer, indices in chosen.neurons.items()} == {"hidden": 2, "first": 3, "second": 3}
+    cpu = torch.device("cpu")
+    targeted = run_stage(experiment, 0, 2, trained.dataset, trained.checkpoints, chosen, cpu, lambda checkpoint: None)
+    assert targeted.trained_neurons == 8
