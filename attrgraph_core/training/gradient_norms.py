@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from attrgraph_core.attribution.attribute import evaluation_mode
+from attrgraph_core.attribution.evaluation import evaluation_mode
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.targeting.target_neurons import targetable_layers
 from attrgraph_core.training.reproducibility import seeded

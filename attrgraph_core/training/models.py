@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attrgraph_core.attribution.attribute import evaluation_mode
+from attrgraph_core.attribution.evaluation import evaluation_mode
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.import_path import load_object
 from attrgraph_core.training.data import TrainingData

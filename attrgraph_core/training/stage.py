@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from attrgraph_core.attribution.attribute import evaluation_mode
+from attrgraph_core.attribution.evaluation import evaluation_mode
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.targeting.neuron_set import NeuronSet
 from attrgraph_core.targeting.target_neurons import TargetedModel, target_neurons, targetable_layers
