@@ -239,21 +239,65 @@ def _element_edges(layer: Layer, term: Term, rows_per_sample: int) -> Tensor:
 
 
 def _sent_back(layer: Layer, weight: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """What each channel alone sends back to the input, (rows, targets, *source)."""
+    """What each target channel alone sends back to the input, (rows, targets, channels, ...).
+
+    A convolution's channels are sent back by one transposed convolution whose groups are the targets.
+    """
+    module = layer.module
+    if isinstance(module, _TRANSPOSED):
+        return _sent_back_one_by_one(layer, weight, source, target)
+    assert isinstance(module, _CONVOLUTIONS)
+    padding = (0,) * (weight.dim() - 2) if pads_by_values(module) else _zero_padding(module)
+    function = {3: nn.functional.conv_transpose1d, 4: nn.functional.conv_transpose2d}.get(
+        weight.dim(), nn.functional.conv_transpose3d
+    )
+    rows, targets = target.shape[:2]
+    sent = function(target, weight, None, module.stride, 0, 0, targets, module.dilation)
+    sent = sent.unflatten(1, (targets, -1))
+    amounts: list[int] = []  # cut what falls on padding, fill what no window reads
+    for size, found, before in zip(source.shape[:1:-1], sent.shape[:2:-1], reversed(padding), strict=True):
+        amounts += [-before, size + before - found]
+    sent = nn.functional.pad(sent, amounts)
+    if module.groups == 1:
+        return sent
+    whole = sent.new_zeros(rows, module.groups, targets // module.groups, *source.shape[1:])
+    by_group = whole.unflatten(3, (module.groups, -1))
+    place = torch.arange(module.groups, device=sent.device)
+    by_group[:, place, :, place] = sent.unflatten(1, (module.groups, -1)).transpose(0, 1)
+    return whole.flatten(1, 2)
+
+
+def _sent_back_one_by_one(layer: Layer, weight: Tensor, source: Tensor, target: Tensor) -> Tensor:
     rows, channels = target.shape[:2]
     alone = target.new_zeros(rows, channels, *target.shape[1:])
     diagonal = torch.arange(channels, device=target.device)
     alone[:, diagonal, diagonal] = target
     with torch.enable_grad():
         zeros = source.new_zeros(rows * channels, *source.shape[1:]).requires_grad_()
-        module = layer.module
-        if pads_by_values(module):  # type: ignore[arg-type]
-            function = {3: nn.functional.conv1d, 4: nn.functional.conv2d, 5: nn.functional.conv3d}[weight.dim()]
-            output = function(zeros, weight, None, module.stride, 0, module.dilation, module.groups)  # type: ignore
-        else:
-            output = layer.apply(zeros, weight, None)
-        (sent,) = torch.autograd.grad(output, zeros, alone.flatten(0, 1))
+        (sent,) = torch.autograd.grad(layer.apply(zeros, weight, None), zeros, alone.flatten(0, 1))
     return sent.unflatten(0, (rows, channels))
+
+
+def _element_sum(layer: Layer, term: Term) -> Tensor:
+    """Edges from elements summed over samples, (targets, edges): tap by tap, a product of matrices a position."""
+    module = layer.module
+    assert isinstance(module, _CONVOLUTIONS)
+    weight = layer.weight() if term.weight is None else term.weight
+    source = pad_by_values(term.source, module)
+    padding = (0,) * (weight.dim() - 2) if pads_by_values(module) else _zero_padding(module)
+    targets = term.target.flatten(2).permute(2, 1, 0).contiguous()
+    total = source.new_zeros(weight.shape[0], *source.shape[1:])
+    elements = torch.arange(source[0, 0].numel(), device=source.device).reshape(1, 1, *source.shape[2:]) + 1
+    flat = total.flatten(2)
+    padded_elements = _taps(elements.to(torch.float64), term.target, module, padding)
+    for number, (reads, place) in enumerate(
+        zip(_taps(source, term.target, module, padding), padded_elements, strict=True)
+    ):
+        met = targets @ reads.flatten(2).permute(2, 0, 1).contiguous()  # (positions, targets, channels)
+        index = place.reshape(-1).long() - 1
+        inside = index >= 0
+        flat.index_add_(2, index[inside], (met[inside] * weight.flatten(2)[:, :, number]).permute(1, 2, 0))
+    return _group(flat.flatten(1).unsqueeze(0), layer.sources)[0]
 
 
 # Sums over samples without the edges of each
@@ -271,8 +315,12 @@ def _sum_over_samples(layer: Layer, terms: tuple[Term, ...]) -> Tensor:
 def _signed_sum(layer: Layer, term: Term) -> Tensor:
     weight = layer.weight() if term.weight is None else term.weight
     sources = layer.sources
-    if sources.patterns is not None or sources.by_element:
+    if sources.by_element:
+        if isinstance(layer.module, _CONVOLUTIONS) and layer.module.groups == 1:
+            return _element_sum(layer, term)
         return torch.stack([_edges(layer, part, 1).sum(dim=0) for part in _chunks(layer, term)]).sum(dim=0)
+    if sources.patterns is not None:
+        return _pattern_sum(layer, term, weight)
     if layer.operation == "heads" or isinstance(layer.module, nn.Linear):
         source, target = term.source.reshape(-1, weight.shape[1]), term.target.reshape(-1, weight.shape[0])
         edges = weight * (target.T @ source)
@@ -285,11 +333,41 @@ def _signed_sum(layer: Layer, term: Term) -> Tensor:
     return _edges_of_groups(edges, layer)[0]
 
 
+def _pattern_sum(layer: Layer, term: Term, weight: Tensor) -> Tensor:
+    """A linear layer whose positions read other neurons each: a product of matrices a pattern of positions."""
+    sources = layer.sources
+    assert sources.patterns is not None
+    source, target = (values.flatten(1, -2) for values in (term.source, term.target))
+    width = sources.neurons.shape[1]
+    if len(sources.columns) == source.shape[1]:  # all positions at once
+        met = torch.einsum("npj,npi->jpi", target, source) * weight.unsqueeze(1)
+        columns = sources.columns[sources.patterns].reshape(-1)
+        return _group_columns(_group_targets(met.flatten(1).unsqueeze(0), layer), columns, width)[0]
+    rows = source.shape[0]
+    total = None
+    for number, columns in enumerate(sources.columns):
+        chosen = (sources.patterns == number).nonzero().squeeze(1).to(source.device)
+        met = target[:, chosen].reshape(rows * len(chosen), -1).T @ source[:, chosen].reshape(rows * len(chosen), -1)
+        edges = _group_columns(_group_targets((met * weight).unsqueeze(0), layer), columns, width)[0]
+        total = edges if total is None else total + edges
+    assert total is not None
+    return total
+
+
 def _weight_gradient(layer: Layer, term: Term, weight: Tensor) -> Tensor:
-    with torch.enable_grad():
-        leaf = weight.detach().requires_grad_()
-        output = layer.apply(term.source.detach(), leaf, None)
-        (gradient,) = torch.autograd.grad(output, leaf, term.target)
+    """What autograd gives for the weight of a convolution, `tᵀs` tap by tap."""
+    module = layer.module
+    assert isinstance(module, (*_CONVOLUTIONS, *_TRANSPOSED))
+    is_transposed = isinstance(module, _TRANSPOSED)
+    source, padding = term.source, module.padding
+    if pads_by_values(module) or isinstance(padding, str):
+        mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+        source = nn.functional.pad(source, module._reversed_padding_repeated_twice, mode=mode)
+        padding = (0,) * (weight.dim() - 2)
+    _, gradient, _ = torch.ops.aten.convolution_backward(
+        term.target, source, weight, None, module.stride, padding, module.dilation, is_transposed,
+        module.output_padding, module.groups, (False, True, False),
+    )  # fmt: skip
     return gradient
 
 
@@ -297,7 +375,7 @@ def _factorises(layer: Layer, terms: tuple[Term, ...], rows_per_sample: int) -> 
     """Whether the sum of absolute values is the sum of products of absolute values."""
     is_linear = layer.operation == "weighted" and isinstance(layer.module, nn.Linear)
     one_element = terms[0].source.dim() == 2 and layer.sources.is_plain
-    return is_linear and one_element and len(terms) == 1 and rows_per_sample == 1
+    return is_linear and (one_element or layer.sources.is_element_wise) and len(terms) == 1 and rows_per_sample == 1
 
 
 def _absolute(layer: Layer, terms: tuple[Term, ...]) -> tuple[Term, ...]:

@@ -83,10 +83,18 @@ class Sources:
         return cls(neurons, torch.arange(neurons.shape[1]))
 
     @property
+    def is_element_wise(self) -> bool:
+        """Whether positions read other neurons each, and every one is read once."""
+        if self.patterns is None or len(self.columns) != len(self.patterns):
+            return False
+        known = self.columns[self.columns >= 0]
+        return len(known) == self.neurons.shape[1]
+
+    @property
     def is_plain(self) -> bool:
         """Whether every column is a neuron of its own, in order, at every position."""
         own = torch.arange(self.columns.shape[-1])
-        return self.patterns is None and not self.by_element and torch.equal(self.columns.reshape(-1), own)
+        return self.patterns is None and torch.equal(self.columns.reshape(-1), own)
 
 
 def linear_sources(ids: Tensor) -> Sources:
