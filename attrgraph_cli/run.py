@@ -88,11 +88,10 @@ def _launch(experiment: "Experiment", seeds: tuple[int, ...], fresh: bool, devic
     from pipelines.resume import assets_of, forget_records, pending_assets
 
     prepare_dagster_home()
-    with console.status("connecting to Neo4j"):
-        store = GraphStore.open()
-    with store, dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.get() as instance:
         for seed in seeds:
-            pending = [] if fresh else pending_assets(experiment, seed, store)
+            with console.status("connecting to Neo4j"), GraphStore.open() as store:
+                pending = [] if fresh else pending_assets(experiment, seed, store)
             is_new = pending in ([], assets_of(experiment))
             if is_new:
                 forget_records(experiment, seed)
@@ -104,7 +103,7 @@ def _launch(experiment: "Experiment", seeds: tuple[int, ...], fresh: bool, devic
                     f"going on with {pending[0]} (--fresh begins anew)",
                     soft_wrap=True,
                 )
-            _run_seed(experiment, seed, pending, device, instance, store, console)
+            _run_seed(experiment, seed, pending, device, instance, console)
         _compare(experiment, instance)
 
 
@@ -114,7 +113,6 @@ def _run_seed(
     pending: list[str],
     device: str,
     instance: "dg.DagsterInstance",
-    store: "object",
     console: Console,
 ) -> None:
     import dagster as dg
@@ -136,12 +134,22 @@ def _run_seed(
     if result.success:
         return
     failures = [event for event in result.all_events if event.is_step_failure]
-    if any("Interrupt" in str(failure.step_failure_data.error) for failure in failures):
+    if any(_was_interrupted(failure) for failure in failures):
         raise KeyboardInterrupt
     raise AttrGraphError(
         f"run {experiment.run_id(seed)} failed: {_describe(failures, result)} "
         "(the same command goes on from there; --debug and `attrgraph ui` show more)"
     )
+
+
+def _was_interrupted(failure: "dg.DagsterEvent") -> bool:
+    """Whether the step ended by a Ctrl-C: by the class of its error, whose message may say anything."""
+    error = failure.step_failure_data.error
+    while error is not None:
+        if error.cls_name in ("KeyboardInterrupt", "DagsterExecutionInterruptedError"):
+            return True
+        error = error.cause
+    return False
 
 
 def _describe(failures: "list[dg.DagsterEvent]", result: "dg.ExecuteInProcessResult") -> str:
@@ -199,7 +207,8 @@ def _as_rich(summary: "pd.DataFrame", several_seeds: bool) -> Table:
     ]  # fmt: skip
     table = Table(title="What each stage trained, and what its graphs hold")
     for column in columns:
-        table.add_column(column, justify="left" if column == "trained by" else "right", overflow="fold")
+        is_name = column == "trained by"
+        table.add_column(column, justify="left" if is_name else "right", overflow="fold", no_wrap=is_name)
     for row in summary.itertuples():
         cells = [str(row.seed)] if several_seeds else []
         cells += [

@@ -1,11 +1,18 @@
 """Asset checks: each asks the thing itself, the weights on disk or the graphs in Neo4j, not the record of it."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
+from attrgraph_core.errors import AttrGraphError
+from pipelines.failures import failures_named
 from pipelines.partitions import experiment_and_seed, run_partitions
 from pipelines.records import CheckpointsRecord, CircuitsRecord, DatasetRecord, GraphsRecord, NeuronSetRecord
 from pipelines.resources import GraphStoreResource
 from pipelines.run_folder import run_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LARGEST_COMPLETENESS_DELTA = 1e-3
 LARGEST_CAPTUM_DIFFERENCE = 1e-3
@@ -22,6 +29,16 @@ def stage_checks(position: int, is_last: bool) -> list[dg.AssetChecksDefinition]
     if position > 1:
         checks.append(only_target_neurons_moved(position))
     return checks if is_last else [*checks, neuron_set_exists_in_graph(position)]
+
+
+def stored_graphs(graph_store: GraphStoreResource, graphs: GraphsRecord) -> "pd.DataFrame":
+    """What Neo4j says of the graphs of a stage, a row a graph. Fails where it has none of them."""
+    with failures_named(), graph_store.open() as store:
+        found = store.graphs(graphs.run_id)
+        stored = found[found["graph_id"].isin([graph.graph_id for graph in graphs.graphs])]
+        if stored.empty:
+            raise AttrGraphError(f"Neo4j has no graph of stage {graphs.stage} of run {graphs.run_id}; make them again")
+    return stored
 
 
 def weights_are_finite(position: int) -> dg.AssetChecksDefinition:
@@ -91,7 +108,7 @@ def every_epoch_has_a_graph(position: int) -> dg.AssetChecksDefinition:
         graph_store: GraphStoreResource, graphs: GraphsRecord, checkpoints: CheckpointsRecord
     ) -> dg.AssetCheckResult:
         """Neo4j holds every graph that was made of every epoch, whole: as many neurons and edges as were written."""
-        with graph_store.open() as store:
+        with failures_named(), graph_store.open() as store:
             stored = store.query("graph_sizes", run_id=graphs.run_id).set_index("graph_id")
         wrong = [graph.graph_id for graph in graphs.graphs if graph.graph_id not in stored.index]
         wrong += [
@@ -116,14 +133,17 @@ def attributions_are_complete(position: int) -> dg.AssetChecksDefinition:
         name="attributions_are_complete",
         partitions_def=run_partitions,
     )
-    def check(context: dg.AssetCheckExecutionContext, graphs: GraphsRecord) -> dg.AssetCheckResult:
-        """What the attributions of each graph fail to add up to is under a thousandth of the score."""
-        worst = max(graphs.graphs, key=lambda graph: graph.completeness_delta)
+    def check(graph_store: GraphStoreResource, graphs: GraphsRecord) -> dg.AssetCheckResult:
+        """What the attributions of each stored graph fail to add up to is under a thousandth of the score."""
+        stored = stored_graphs(graph_store, graphs)
+        worst = stored.sort_values("completeness_delta").iloc[-1]
         return dg.AssetCheckResult(
-            passed=worst.completeness_delta < LARGEST_COMPLETENESS_DELTA,
+            passed=bool(worst["completeness_delta"] < LARGEST_COMPLETENESS_DELTA),
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={"largest_completeness_delta": worst.completeness_delta, "graph_id": worst.graph_id},
-        )
+            metadata={
+                "largest_completeness_delta": float(worst["completeness_delta"]), "graph_id": str(worst["graph_id"])
+            },
+        )  # fmt: skip
 
     return check
 
@@ -134,17 +154,19 @@ def edges_hold_their_mass(position: int) -> dg.AssetChecksDefinition:
         name="edges_hold_their_mass",
         partitions_def=run_partitions,
     )
-    def check(context: dg.AssetCheckExecutionContext, graphs: GraphsRecord) -> dg.AssetCheckResult:
-        """The kept edges hold `edge_mass` of the influence; fewer where `max_edges_per_neuron` cut them off."""
+    def check(
+        context: dg.AssetCheckExecutionContext, graph_store: GraphStoreResource, graphs: GraphsRecord
+    ) -> dg.AssetCheckResult:
+        """The stored edges hold `edge_mass` of the influence; fewer where `max_edges_per_neuron` cut them off."""
         experiment, _ = experiment_and_seed(context.partition_key)
-        worst = min(graphs.graphs, key=lambda graph: graph.kept_mass)
+        worst = stored_graphs(graph_store, graphs).sort_values("kept_mass").iloc[0]
         return dg.AssetCheckResult(
-            passed=worst.kept_mass >= experiment.attribution.edge_mass,
+            passed=bool(worst["kept_mass"] >= experiment.attribution.edge_mass),
             severity=dg.AssetCheckSeverity.WARN,
             metadata={
-                "smallest_kept_mass": worst.kept_mass,
+                "smallest_kept_mass": float(worst["kept_mass"]),
                 "asked": experiment.attribution.edge_mass,
-                "graph_id": worst.graph_id,
+                "graph_id": str(worst["graph_id"]),
             },
         )
 
@@ -207,12 +229,18 @@ def neuron_set_exists_in_graph(position: int) -> dg.AssetChecksDefinition:
         graph_store: GraphStoreResource, neuron_set: NeuronSetRecord, circuits: CircuitsRecord
     ) -> dg.AssetCheckResult:
         """Neo4j holds the set, with all its neurons, joined to the circuit that it was chosen from."""
-        with graph_store.open() as store:
+        with failures_named(), graph_store.open() as store:
             found = store.query("neuron_set", neuron_set_id=neuron_set.neuron_set_id)
         expected = {(layer, index) for layer, indices in neuron_set.neurons.items() for index in indices}
         stored = set(zip(found["layer"], found["index"], strict=True))
+        joined = {circuit_id for circuit_ids in found["circuit_ids"] for circuit_id in circuit_ids}
+        asked = {circuit.circuit_id for circuit in circuits.circuits if circuit.selects}
         return dg.AssetCheckResult(
-            passed=stored == expected, metadata={"neurons": len(expected), "stored": len(stored)}
-        )
+            passed=stored == expected and joined == asked == {neuron_set.circuit_id},
+            metadata={
+                "neurons": len(expected), "stored": len(stored), "circuit": neuron_set.circuit_id,
+                "joined_to": ", ".join(sorted(joined)) or "none",
+            },
+        )  # fmt: skip
 
     return check

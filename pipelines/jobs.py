@@ -1,13 +1,29 @@
 """Jobs: one run of one experiment and seed, and the comparison of an experiment's seeds."""
 
+import contextlib
+
 import dagster as dg
 
-from pipelines.partitions import experiment_partitions, run_partitions
+from attrgraph_core.errors import AttrGraphError
+from pipelines.partitions import experiment_and_seed
+
+
+@dg.failure_hook(required_resource_keys={"graph_store"})
+def run_has_failed(context: dg.HookContext) -> None:
+    """Say in Neo4j that a run failed, if it answers: what failed may be Neo4j itself."""
+    run = context.instance.get_run_by_id(context.run_id)
+    key = run.tags.get("dagster/partition") if run else None
+    if key is None:
+        return
+    experiment, seed = experiment_and_seed(key)
+    with contextlib.suppress(AttrGraphError), context.resources.graph_store.open() as store:
+        store.finish_run(experiment.run_id(seed), "failed")
+
 
 targeted_training = dg.define_asset_job(
     "targeted_training",
     selection=dg.AssetSelection.all() - dg.AssetSelection.assets("seed_comparison"),
-    partitions_def=run_partitions,
+    hooks={run_has_failed},
     description="Train, attribute, ask, select and train again: all stages of one experiment and seed.",
     # Assets of one run are small and follow each other; a process for each would cost more than its work.
     executor_def=dg.in_process_executor,
@@ -16,7 +32,6 @@ targeted_training = dg.define_asset_job(
 compare_seeds = dg.define_asset_job(
     "compare_seeds",
     selection=dg.AssetSelection.assets("seed_comparison"),
-    partitions_def=experiment_partitions,
     description="Accuracy and cost of an experiment's stages over its seeds.",
     executor_def=dg.in_process_executor,
 )

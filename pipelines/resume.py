@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from pipelines.experiments import Experiment
-from pipelines.records import GraphsRecord
+from pipelines.records import CheckpointsRecord, CircuitsRecord, GraphsRecord
 from pipelines.run_folder import record_path, run_folder
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def assets_of(experiment: Experiment) -> list[str]:
 def pending_assets(experiment: Experiment, seed: int, store: "GraphStore") -> list[str]:
     """The assets from the first that is missing on; none where the run is whole.
 
-    Graphs that the store no longer holds are missing, whatever the record says.
+    Graphs that the store no longer holds, and weights and tables that are gone, are missing, whatever the record says.
     """
     names = assets_of(experiment)
     stored: set[str] | None = None
@@ -32,12 +32,24 @@ def pending_assets(experiment: Experiment, seed: int, store: "GraphStore") -> li
         path = record_path(experiment, seed, name)
         if not path.exists():
             return names[place:]
+        if not _files_are_there(experiment, seed, name, path.read_text(encoding="utf-8")):
+            return names[place:]
         if name.endswith("_attribution_graphs"):
             stored = set(store.graphs(experiment.run_id(seed))["graph_id"]) if stored is None else stored
             record = GraphsRecord.model_validate_json(path.read_text(encoding="utf-8"))
             if not {graph.graph_id for graph in record.graphs} <= stored:
                 return names[place:]
     return []
+
+
+def _files_are_there(experiment: Experiment, seed: int, name: str, record: str) -> bool:
+    folder = run_folder(experiment.run_id(seed))
+    files: list[str] = []
+    if name.endswith("_checkpoints"):
+        files = [checkpoint.file for checkpoint in CheckpointsRecord.model_validate_json(record).checkpoints]
+    elif name.endswith("_circuits"):
+        files = [circuit.file for circuit in CircuitsRecord.model_validate_json(record).circuits]
+    return all((folder / file).is_file() for file in files)
 
 
 def forget_records(experiment: Experiment, seed: int) -> None:
