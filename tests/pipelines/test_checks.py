@@ -70,8 +70,14 @@ class Run:
 
     def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=300
-        )  # fmt: skip
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
 
     def look(self) -> dict[str, list[str]]:
         ended = self.python("-c", LOOK)
@@ -181,8 +187,9 @@ def test_a_weight_that_is_not_finite_fails(run):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "asset"), [("stage_2/*.safetensors", "stage_2_checkpoints"), ("stage_1/circuit_*.parquet", "stage_1_circuits")]
-)  # fmt: skip
+    ("pattern", "asset"),
+    [("stage_2/*.safetensors", "stage_2_checkpoints"), ("stage_1/circuit_*.parquet", "stage_1_circuits")],
+)
 def test_a_file_that_is_gone_is_made_again(run, pattern, asset, tmp_path):
     path = sorted(run.run_folder.glob(pattern))[-1]
     kept = tmp_path / path.name
@@ -198,7 +205,6 @@ def test_a_file_that_is_gone_is_made_again(run, pattern, asset, tmp_path):
 
 def test_a_run_that_fails_says_so_in_neo4j(run, store):
     """The digits are gone from under the second seed: its first asset that needs them fails."""
-    environment = run.environment
     bad = SMALL_EXPERIMENT.replace("name: small", "name: failing").replace(
         "learning_rate: 0.02", "learning_rate: 1.0e+30"
     )
