@@ -30,7 +30,8 @@ _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 class Term:
     """Factors of a layer for a batch: `source` (rows, ...) as the layer's input, `target` (rows, ...) as its output.
 
-    `weight` takes the place of the layer's own, where a rule changes it.
+    `weight` takes the place of the layer's own, where a rule changes it. Of several terms at most one has a share in an
+    edge of a row, so that absolute values of their sum are sums of absolute values.
     """
 
     source: Tensor
@@ -375,13 +376,16 @@ def _factorises(layer: Layer, terms: tuple[Term, ...], rows_per_sample: int) -> 
     """Whether the sum of absolute values is the sum of products of absolute values."""
     is_linear = layer.operation == "weighted" and isinstance(layer.module, nn.Linear)
     one_element = terms[0].source.dim() == 2 and layer.sources.is_plain
-    return is_linear and (one_element or layer.sources.is_element_wise) and len(terms) == 1 and rows_per_sample == 1
+    return is_linear and (one_element or layer.sources.is_element_wise) and rows_per_sample == 1
 
 
 def _absolute(layer: Layer, terms: tuple[Term, ...]) -> tuple[Term, ...]:
-    (term,) = terms
-    weight = layer.weight() if term.weight is None else term.weight
-    return (Term(term.source.abs(), term.target.abs(), weight.abs()),)
+    return tuple(
+        Term(
+            term.source.abs(), term.target.abs(), (layer.weight() if term.weight is None else term.weight).abs()
+        )
+        for term in terms
+    )  # fmt: skip
 
 
 def _without_constants(layer: Layer, terms: tuple[Term, ...]) -> tuple[Term, ...]:

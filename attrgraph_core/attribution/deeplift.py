@@ -46,6 +46,7 @@ CONTEXT = ("normalise", "softmax", "attend", "attention")  # kinds that are held
 class DeepLift(AttributionMethod):
     name = "deeplift"
     uses_baseline = True
+    holds_context = True
     largest_gap = 0.01  # float32 stays under 1e-4, a broken rule far above
     when_incomplete = "its scores may barely differ from those of the baseline; name another baseline"
 

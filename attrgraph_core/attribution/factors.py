@@ -59,6 +59,8 @@ class AttributionMethod(ABC):
     name: str
     uses_baseline: bool
     """Whether attributions are relative to a baseline; they then explain the score's difference from it."""
+    holds_context: bool = False
+    """Whether attention weights and a sample's own statistics are held constant, and not differentiated through."""
     largest_gap: float | None = None
     """What attributions may miss of the mean score where they add up in any network; None where they need not."""
     when_incomplete: str = ""

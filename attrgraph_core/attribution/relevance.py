@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 
 from attrgraph_core.attribution.attention import attention_weights, stop_at_weights
 from attrgraph_core.attribution.gradient_times_activation import GradientTimesActivation
-from attrgraph_core.attribution.network_pass import LayerRecord, NetworkPass, alias
+from attrgraph_core.attribution.network_pass import LayerRecord, NetworkPass, alias, channel_shape
 from attrgraph_core.attribution.normalisation import normalisation
 from attrgraph_core.attribution.relevance_rules import Epsilon, GeneralisedGamma, Rule
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
@@ -31,6 +31,7 @@ class LayerwiseRelevance(GradientTimesActivation):
     name, in which `*` stands for anything."""
 
     uses_baseline = False
+    holds_context = True
 
     def __init__(self, name: str = "lrp", rule: Rule | None = None, rules: Mapping[str, Rule] | None = None):
         self.name = name
@@ -70,12 +71,16 @@ class _RelevancePass(NetworkPass):
         self.rule_of = rule_of
 
     def weighted(self, layer: Layer, values: Tensor) -> Tensor:
+        own_weight, bias = layer.weight(), layer.bias()
+        whole = layer.apply(values, own_weight, None)
         with torch.no_grad():
-            output = layer.apply(values, layer.weight(), layer.bias())
+            output = whole.detach()
+            output = output if bias is None else output + channel_shape(bias, output, layer)
             shared = self.rule_of(layer).share(layer, values.detach(), output)
         result = output
         for source, weight, factor in shared.pieces:
-            part = layer.apply(_through(source, values), weight, None)
+            is_whole = weight.data_ptr() == own_weight.data_ptr() and source.data_ptr() == values.data_ptr()
+            part = whole if is_whole else layer.apply(_through(source, values), weight, None)
             result = result + factor * (part - part.detach())
         result = alias(result)
         self.recording.layers[layer.name] = LayerRecord(
@@ -122,6 +127,4 @@ class _RelevancePass(NetworkPass):
 
 def _through(source: Tensor, values: Tensor) -> Tensor:
     """`source`, a part of `values`, with the derivative of `values` where it is that part."""
-    if torch.equal(source, values):
-        return values
     return source + (source != 0).to(source) * (values - values.detach())

@@ -19,7 +19,10 @@ Piece = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """How relevance is shared: `pieces` (source, weight, factor); what `bias` and `stabiliser` keep, per `R/z`."""
+    """How relevance is shared: `pieces` (source, weight, factor); what `bias` and `stabiliser` keep, per `R/z`.
+
+    Of several pieces at most one has a share in an edge of a sample: by the signs of source and neuron, for one.
+    """
 
     pieces: tuple[Piece, ...]
     bias: Tensor

@@ -9,6 +9,7 @@ import pytest
 
 from attrgraph_cli import main as command_line
 from attrgraph_core import AttributionGraph
+from attrgraph_core.attribution.methods import METHODS
 from attrgraph_core.store.connection import Connection
 from attrgraph_core.store.graph_store import GraphStore
 
@@ -63,7 +64,7 @@ def graph_id(neo4j_connection: Connection):
 def test_help_names_every_command(attrgraph):
     code, out, _ = attrgraph("--help")
     assert code == 0
-    assert all(name in out for name in ("run", "query", "ui", "db", "--debug"))
+    assert all(name in out for name in ("run", "query", "methods", "ui", "db", "--debug"))
 
 
 @pytest.mark.parametrize(
@@ -183,3 +184,11 @@ def test_an_unexpected_error_is_called_ours(attrgraph, monkeypatch):
     assert code == 70
     assert "ZeroDivisionError" in err
     assert "Traceback" not in err
+
+
+def test_methods_are_shown_with_what_they_cost_here(attrgraph):
+    code, out, _ = attrgraph("methods")
+    assert code == 0
+    assert all(name in out for name in METHODS)
+    assert "not measured" not in out
+    assert attrgraph("methods", "--no-measure")[1].count("not measured") >= len(METHODS)

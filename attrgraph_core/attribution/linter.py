@@ -1,0 +1,80 @@
+"""What a method can and cannot do with a network, before any work: where, why, and what to change."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, fx, nn
+
+from attrgraph_core.attribution.evaluation import evaluation_mode
+from attrgraph_core.attribution.factors import AttributionMethod
+from attrgraph_core.attribution.layout import network_structure
+from attrgraph_core.attribution.methods import attribution_method
+from attrgraph_core.attribution.structure import NetworkStructure
+from attrgraph_core.attribution.tracing import operation_name
+from attrgraph_core.errors import AttrGraphError
+
+_CONTEXT = ("normalise", "softmax", "attend", "attention")
+_PIECEWISE_LINEAR = ("ReLU", "LeakyReLU", "PReLU", "relu", "leaky_relu", "relu_")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`refused`: no graph is made. `note`: one is made, and `what` says what it does not show."""
+
+    severity: str
+    place: str
+    what: str
+    change: str
+
+
+def lint(model: nn.Module, inputs: Tensor, method: str | AttributionMethod = "deeplift") -> list[Finding]:
+    """Findings about `model` for inputs like `inputs` (samples, ...), refusals first; none where all is well.
+
+    Raises AttrGraphError for an unknown method only.
+    """
+    asked = attribution_method(method)
+    try:
+        with evaluation_mode(model):
+            structure = network_structure(model, inputs)
+    except AttrGraphError as error:
+        return [
+            Finding("refused", type(model).__name__, str(error), "change what is named, or its place in the network")
+        ]
+    return _notes(structure, asked)
+
+
+def _notes(structure: NetworkStructure, method: AttributionMethod) -> list[Finding]:
+    found: list[Finding] = []
+    context = structure.has(*_CONTEXT)
+    if context and method.holds_context:
+        found += [
+            Finding(
+                "note", _name(node, structure),
+                "is held at what it is for the input: what it owes to the input itself is not explained",
+                "take conductance, whose derivative goes through it",
+            )
+            for node in context
+        ]  # fmt: skip
+    if not method.largest_gap and not method.holds_context:
+        smooth = [node for node in structure.has("elementwise") if not _is_piecewise_linear(node, structure)]
+        found += [
+            Finding(
+                "note", _name(node, structure),
+                f"breaks the completeness of {method.name}: its gradient at the input is not its share of the score",
+                "take deeplift or conductance where shares must add up",
+            )
+            for node in [*smooth, *context, *structure.has("multiply")]
+        ]  # fmt: skip
+    if method.uses_baseline and structure.reads_tokens:
+        found.append(
+            Finding("note", "input", "tokens have token 0 as their baseline by default",
+                    "name padding or another neutral token: baseline=tensor of one input")
+        )  # fmt: skip
+    return found
+
+
+def _is_piecewise_linear(node: fx.Node, structure: NetworkStructure) -> bool:
+    return operation_name(node, structure.traced).split(" at ")[0] in _PIECEWISE_LINEAR
+
+
+def _name(node: fx.Node, structure: NetworkStructure) -> str:
+    return operation_name(node, structure.traced)

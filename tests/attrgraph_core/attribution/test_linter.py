@@ -1,0 +1,45 @@
+import pytest
+import torch
+from torch import nn
+
+from attrgraph_core import AttrGraphError
+from attrgraph_core.attribution.linter import lint
+from tests.attrgraph_core.attribution.networks import make_network
+
+
+def findings(name, method):
+    network, inputs, _ = make_network(name)
+    return [(found.severity, found.place) for found in lint(network, inputs, method)]
+
+
+@pytest.mark.parametrize("method", ["deeplift", "gradient_times_activation", "conductance", "lrp_epsilon"])
+def test_a_relu_network_is_fine_by_every_method(method):
+    assert findings("MLP", method) == []
+
+
+def test_what_breaks_completeness_is_named():
+    assert findings("smooth MLP", "gradient_times_activation") == [
+        ("note", "Tanh at '1'"), ("note", "Sigmoid at '4'"), ("note", "LayerNorm at '3'"),
+    ]  # fmt: skip
+    assert findings("smooth MLP", "conductance") == []
+
+
+def test_context_that_is_held_is_named():
+    assert findings("own attention", "deeplift") == [
+        ("note", "LayerNorm at 'norm'"), ("note", "softmax at 'softmax'"), ("note", "matmul at 'matmul_1'"),
+    ]  # fmt: skip
+
+
+def test_a_baseline_of_tokens_is_worth_a_word():
+    assert findings("text CNN", "deeplift") == [("note", "input")]
+
+
+def test_a_network_that_cannot_be_laid_out_is_refused_with_the_reason():
+    (found,) = lint(nn.Sequential(nn.Linear(4, 4), nn.Softmax(dim=1)), torch.zeros(1, 4))
+    assert found.severity == "refused"
+    assert "Softmax at '1'" in found.what
+
+
+def test_an_unknown_method_is_an_error():
+    with pytest.raises(AttrGraphError, match="unknown attribution method 'magic'"):
+        lint(nn.Linear(2, 2), torch.zeros(1, 2), "magic")
