@@ -7,16 +7,19 @@ if TYPE_CHECKING:
     from attrgraph_core.attribution.attribute import attribute, attribute_dataset
     from attrgraph_core.errors import AttrGraphError
     from attrgraph_core.graph.attribution_graph import AttributionGraph
+    from attrgraph_core.graph.sparsify import EdgeLimits
     from attrgraph_core.store.graph_store import GraphStore
     from attrgraph_core.targeting.target_neurons import target_neurons
 
 __all__ = [
-    "AttrGraphError", "AttributionGraph", "GraphStore", "attribute", "attribute_dataset", "target_neurons",
+    "AttrGraphError", "AttributionGraph", "EdgeLimits", "GraphStore", "attribute", "attribute_dataset",
+    "target_neurons",
 ]  # fmt: skip
 
 _MODULES = {
     "AttrGraphError": "errors",
     "AttributionGraph": "graph.attribution_graph",
+    "EdgeLimits": "graph.sparsify",
     "GraphStore": "store.graph_store",
     "attribute": "attribution.attribute",
     "attribute_dataset": "attribution.attribute",

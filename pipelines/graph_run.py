@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from attrgraph_core import AttributionGraph, attribute_dataset
+from attrgraph_core import AttributionGraph, EdgeLimits, attribute_dataset
 from attrgraph_core.attribution.sample import attribution_sample
 from attrgraph_core.training.data import TrainingData
 from pipelines.experiments import Experiment
@@ -39,7 +39,10 @@ def attribute_checkpoint(
     """The graphs of one network by target: each class, and the true class."""
     settings = experiment.attribution
     batches = zip(inputs.split(BATCH_SIZE), labels.split(BATCH_SIZE), strict=True)
-    return attribute_dataset(model, batches, "all", method=settings.method, baseline=baseline_of(experiment, inputs))
+    return attribute_dataset(
+        model, batches, "all", method=settings.method, baseline=baseline_of(experiment, inputs),
+        keep=EdgeLimits(settings.edge_mass, settings.max_edges_per_neuron),
+    )  # fmt: skip
 
 
 def run_graphs(

@@ -15,6 +15,7 @@ from attrgraph_core.attribution.factors import Factors, LayerFactors, per_sample
 from attrgraph_core.attribution.structure import INPUT, Layer, NetworkStructure
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.attribution_graph import AttributionGraph
+from attrgraph_core.graph.sparsify import EdgeLimits, strongest_in_rows
 
 Pair = tuple[Tensor, Tensor]
 
@@ -83,18 +84,24 @@ class Sums:
         return total
 
 
-def graph_of(structure: NetworkStructure, sums: Sums, *, method: str, target: str, baseline: str) -> AttributionGraph:
-    """The graph of a group's sums, as means over its samples."""
+def graph_of(
+    structure: NetworkStructure, sums: Sums, *, method: str, target: str, baseline: str, keep: EdgeLimits | None = None
+) -> AttributionGraph:
+    """The graph of a group's sums, as means over its samples; of each layer the strongest edges only, with `keep`."""
     if not sums.sample_count:
         raise AttrGraphError("there are no samples to attribute")
+    neurons = _neurons(structure, sums)
+    if keep is not None:
+        neurons = neurons.assign(**_totals(structure, sums))
     return AttributionGraph(
-        neurons=_neurons(structure, sums),
-        edges=_edges(structure, sums),
+        neurons=neurons,
+        edges=_edges(structure, sums, keep),
         method=method,
         target=target,
         baseline=baseline,
         sample_count=sums.sample_count,
         completeness_delta=sums.gap / max(sums.explained, float(np.finfo(np.float32).tiny)),
+        total_edge_count=sum(int(_are_there(layer, sums).sum()) for layer in structure.layers),
     )
 
 
@@ -119,24 +126,46 @@ def _neurons(structure: NetworkStructure, sums: Sums) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _edges(structure: NetworkStructure, sums: Sums) -> pd.DataFrame:
+def _totals(structure: NetworkStructure, sums: Sums) -> dict[str, np.ndarray]:
+    """Sums of absolute edges into and out of each neuron of the network."""
+    total_in, total_out = (np.zeros(sum(structure.widths.values())) for _ in range(2))
+    for layer in structure.layers:
+        absolute = _mean(sums.edges[layer.name][1], sums).astype(np.float64)
+        there = _are_there(layer, sums)
+        total_in[layer.offset : layer.offset + layer.width] = (absolute * there).sum(axis=1)
+        sources = np.broadcast_to(layer.sources.neurons.numpy(), absolute.shape)
+        total_out += np.bincount(sources[there], weights=absolute[there], minlength=len(total_out))
+    return {"total_in": total_in, "total_out": total_out}
+
+
+def _are_there(layer: Layer, sums: Sums) -> np.ndarray:
+    """Where a layer's matrix has edges, (targets, edges a target)."""
+    shape = tuple(sums.edges[layer.name][0].shape)
+    return np.broadcast_to(layer.sources.neurons.numpy() >= 0, shape)
+
+
+def _edges(structure: NetworkStructure, sums: Sums, keep: EdgeLimits | None) -> pd.DataFrame:
     """A row an edge, by target and source."""
     names = np.array(structure.names, dtype=object)
     starts = np.cumsum([0, *structure.widths.values()])
-    tables = [_layer_edges(layer, sums, names, starts) for layer in structure.layers]
+    tables = [_layer_edges(layer, sums, names, starts, keep) for layer in structure.layers]
     return pd.concat(tables, ignore_index=True)
 
 
-def _layer_edges(layer: Layer, sums: Sums, names: np.ndarray, starts: np.ndarray) -> pd.DataFrame:
+def _layer_edges(
+    layer: Layer, sums: Sums, names: np.ndarray, starts: np.ndarray, keep: EdgeLimits | None
+) -> pd.DataFrame:
     signed, absolute = (_mean(part, sums) for part in sums.edges[layer.name])
     sources = np.broadcast_to(layer.sources.neurons.numpy(), signed.shape)
     targets = np.broadcast_to(np.arange(layer.width)[:, None], signed.shape)
     there = sources >= 0
+    if keep is not None:
+        there = there & strongest_in_rows(np.where(there, absolute, 0.0).astype(np.float64), keep)
     columns = (sources, targets, signed, absolute)
     sources, targets, signed, absolute = (part.ravel() if there.all() else part[there] for part in columns)
     place = np.searchsorted(starts, sources, side="right") - 1
     return pd.DataFrame({
-        "source_layer": names[place], "source_index": sources - starts[place], "target_layer": layer.name,
+        "source_layer": pd.Series(names[place], dtype="str"), "source_index": sources - starts[place], "target_layer": layer.name,
         "target_index": targets, "weight": signed, "abs_weight": absolute,
     })  # fmt: skip
 

@@ -15,6 +15,8 @@ class AttributionGraph:
     attribution comes from no edge, but from a bias or another constant, or was kept by the stabiliser of an LRP rule.
     `edges` has a row an edge: source_layer, source_index, target_layer, target_index, weight (signed share of the
     target score that flows from source to target), abs_weight (mean of its absolute value over samples).
+    A graph that was computed with `keep` has its strongest edges only: `total_in` and `total_out` of every neuron, sums
+    of abs_weight, and `total_edge_count` say what there was.
     `target` is `label` (the true class's logit), `class:<c>` (logit c over the samples of class c), `loss`, or
     `combination`. `completeness_delta` is what the input's attributions, and the constants whose share the method
     knows, leave of the score: mean absolute gap over mean absolute score explained.
@@ -27,3 +29,4 @@ class AttributionGraph:
     baseline: str
     sample_count: int
     completeness_delta: float
+    total_edge_count: int | None = None

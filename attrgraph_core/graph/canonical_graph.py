@@ -13,6 +13,7 @@ from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.attribution_graph import AttributionGraph
 
 NEURON_COLUMNS = ("layer", "index", "kind", "attribution", "abs_attribution")
+TOTAL_COLUMNS = ("total_in", "total_out")  # of a graph that has its strongest edges only
 EDGE_COLUMNS = ("source_layer", "source_index", "target_layer", "target_index", "weight", "abs_weight")
 KINDS = ("input", "unit", "channel", "head", "sum", "product", "output")
 
@@ -33,7 +34,10 @@ def canonical_graph(graph: AttributionGraph) -> CanonicalGraph:
     Raises AttrGraphError for a missing column, an unknown kind, an index that is negative or not whole, a value that
     is not finite, a negative absolute value, a neuron or an edge given twice, and an edge to a neuron that is missing.
     """
-    neurons = _checked(graph.neurons, NEURON_COLUMNS, "neurons", ["index"], ["attribution", "abs_attribution"])
+    totals = [column for column in TOTAL_COLUMNS if set(TOTAL_COLUMNS) <= set(graph.neurons)]
+    neurons = _checked(
+        graph.neurons, (*NEURON_COLUMNS, *totals), "neurons", ["index"], ["attribution", "abs_attribution", *totals]
+    )
     edges = _checked(graph.edges, EDGE_COLUMNS, "edges", ["source_index", "target_index"], ["weight", "abs_weight"])
     if neurons.empty:
         raise AttrGraphError("the graph has no neurons; attribute a network with at least one layer")
@@ -88,7 +92,7 @@ def _checked(
         wrong = ~np.isfinite(given)
         if column in whole:
             wrong |= (given < 0) | (given != np.floor(given)) | (given >= 2**31)
-        elif column.startswith("abs_"):
+        elif column.startswith(("abs_", "total_")):
             wrong |= given < 0
         if wrong.any():
             row = table[list(columns)].iloc[int(np.flatnonzero(wrong)[0])]

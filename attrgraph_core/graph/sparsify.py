@@ -13,10 +13,21 @@ import pandas as pd
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.attribution_graph import AttributionGraph
-from attrgraph_core.graph.canonical_graph import CanonicalGraph, canonical_graph
+from attrgraph_core.graph.canonical_graph import TOTAL_COLUMNS, CanonicalGraph, canonical_graph
 
 EDGE_MASS = 0.95
 MAX_EDGES_PER_NEURON = 64
+
+
+@dataclass(frozen=True)
+class EdgeLimits:
+    """Which edges are kept of a neuron's incoming ones: see `sparsify`."""
+
+    edge_mass: float = EDGE_MASS
+    max_edges_per_neuron: int = MAX_EDGES_PER_NEURON
+
+    def __post_init__(self) -> None:
+        check_limits(self.edge_mass, self.max_edges_per_neuron)
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,8 @@ def sparsify(
     """For each neuron its smallest set of incoming edges that holds `edge_mass` of their total abs_weight.
 
     At most `max_edges_per_neuron` are kept; of equal edges the one whose source comes first in the graph; edges of
-    weight 0 never. Raises AttrGraphError for `edge_mass` outside (0, 1], a maximum below 1, and a malformed graph
+    weight 0 never. A graph that has its strongest edges only, with the totals of all, stays as it is under the same
+    limits. Raises AttrGraphError for `edge_mass` outside (0, 1], a maximum below 1, and a malformed graph
     (see `canonical_graph`).
     """
     check_limits(edge_mass, max_edges_per_neuron)
@@ -70,8 +82,12 @@ def sparsify_canonical(canonical: CanonicalGraph, edge_mass: float, max_edges_pe
     reached = pd.Series(sorted_masses).groupby(targets, sort=False).cumsum().to_numpy()
     starts = np.flatnonzero(np.diff(targets, prepend=-1))
     counts = np.diff(starts, append=len(targets))
-    total_in = np.zeros(len(neurons))
-    total_in[targets[starts]] = reached[starts + counts - 1]
+    if set(TOTAL_COLUMNS) <= set(neurons):  # edges were left out before
+        total_in, total_out = (neurons[column].to_numpy() for column in TOTAL_COLUMNS)
+    else:
+        total_in = np.zeros(len(neurons))
+        total_in[targets[starts]] = reached[starts + counts - 1]
+        total_out = np.bincount(canonical.sources, weights=masses, minlength=len(neurons))
     rank = np.arange(len(targets)) - np.repeat(starts, counts)
     before = np.where(rank == 0, 0.0, np.concatenate([[0.0], reached[:-1]]))
     kept = (before < edge_mass * total_in[targets]) & (rank < max_edges_per_neuron) & (sorted_masses > 0)
@@ -79,7 +95,6 @@ def sparsify_canonical(canonical: CanonicalGraph, edge_mass: float, max_edges_pe
     last_kept = np.flatnonzero(kept & ~np.append(kept[1:] & (np.diff(targets) == 0), False))
     kept_in = np.zeros(len(neurons))
     kept_in[targets[last_kept]] = reached[last_kept]
-    total_out = np.bincount(canonical.sources, weights=masses, minlength=len(neurons))
     total = float(total_in.sum())
     sparse = replace(
         canonical.graph,
@@ -92,5 +107,19 @@ def sparsify_canonical(canonical: CanonicalGraph, edge_mass: float, max_edges_pe
         kept_mass=float(kept_in.sum()) / total if total else 1.0,
         edge_mass=float(edge_mass),
         max_edges_per_neuron=int(max_edges_per_neuron),
-        total_edge_count=len(edges),
+        total_edge_count=canonical.graph.total_edge_count or len(edges),
     )
+
+
+def strongest_in_rows(absolute: np.ndarray, limits: EdgeLimits) -> np.ndarray:
+    """Which edges of a layer are kept, (targets, sources) of True and False; `absolute` has sources in their order.
+
+    The rule of `sparsify` for a matrix whose rows are the edges into one neuron each.
+    """
+    order = np.argsort(-absolute, axis=1, kind="stable")[:, : limits.max_edges_per_neuron]
+    strongest = np.take_along_axis(absolute, order, axis=1)
+    before = np.cumsum(strongest, axis=1) - strongest
+    enough = limits.edge_mass * absolute.sum(axis=1, keepdims=True)
+    kept = np.zeros(absolute.shape, dtype=bool)
+    np.put_along_axis(kept, order, (before < enough) & (strongest > 0), axis=1)
+    return kept

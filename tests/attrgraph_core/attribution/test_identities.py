@@ -6,10 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attrgraph_core import attribute
+from attrgraph_core import EdgeLimits, attribute
 from attrgraph_core.attribution.conductance import Conductance, ExpectedGradients
 from attrgraph_core.attribution.layout import network_structure
 from attrgraph_core.attribution.methods import METHODS
+from attrgraph_core.graph.sparsify import sparsify
 from tests.attrgraph_core.attribution.networks import NETWORKS, make_network
 
 EXACT = ["deeplift", "deepshap", "lrp_epsilon", "lrp_gamma", "lrp_composite"]
@@ -169,3 +170,19 @@ def test_heads_are_neurons():
         ["encoder.layers.1.self_attn", 0], ["encoder.layers.1.self_attn", 1],
     ]  # fmt: skip
     assert len(graph.neurons[graph.neurons.kind == "input"]) == 5  # a neuron a token
+
+
+@pytest.mark.parametrize("network_name", NETWORKS)
+def test_edges_kept_layer_by_layer_are_those_that_sparsify_keeps(network_name):
+    network, inputs, labels = make_network(network_name)
+    limits = EdgeLimits(edge_mass=0.7, max_edges_per_neuron=4)
+    whole = sparsify(attribute(network, inputs, labels), limits.edge_mass, limits.max_edges_per_neuron)
+    graph = attribute(network, inputs, labels, keep=limits)
+    kept = sparsify(graph, limits.edge_mass, limits.max_edges_per_neuron)
+    assert len(graph.edges) == len(kept.graph.edges)
+    pd.testing.assert_frame_equal(kept.graph.edges, whole.graph.edges)
+    pd.testing.assert_frame_equal(
+        kept.graph.neurons.sort_index(axis=1), whole.graph.neurons.sort_index(axis=1), check_exact=False, rtol=1e-12
+    )
+    assert kept.kept_mass == pytest.approx(whole.kept_mass)
+    assert kept.total_edge_count == whole.total_edge_count
