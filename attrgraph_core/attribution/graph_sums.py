@@ -164,8 +164,9 @@ def _layer_edges(
     columns = (sources, targets, signed, absolute)
     sources, targets, signed, absolute = (part.ravel() if there.all() else part[there] for part in columns)
     place = np.searchsorted(starts, sources, side="right") - 1
+    source_layers = pd.Series(names[place], dtype="str")  # of no edge, too
     return pd.DataFrame({
-        "source_layer": pd.Series(names[place], dtype="str"), "source_index": sources - starts[place], "target_layer": layer.name,
+        "source_layer": source_layers, "source_index": sources - starts[place], "target_layer": layer.name,
         "target_index": targets, "weight": signed, "abs_weight": absolute,
     })  # fmt: skip
 
