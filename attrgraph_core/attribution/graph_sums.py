@@ -57,7 +57,7 @@ class Sums:
         _add(self.attributions, layer.name, of_neuron.sum(dim=0), of_neuron.abs().sum(dim=0))
         if own.stabiliser is not None:
             kept = layer.neurons.sum(_rows(own.stabiliser, chosen, rows)).sum(dim=0)
-            self.stabilisers[layer.name] = self.stabilisers.get(layer.name, torch.zeros_like(kept)) + kept
+            self.stabilisers[layer.name] = self.stabilisers.get(layer.name, 0.0) + _wide(kept)
         if own.terms:
             terms = tuple(
                 Term(_rows(term.source, chosen, rows), _rows(term.target, chosen, rows), term.weight)
@@ -179,8 +179,14 @@ def _rows(values: Tensor, chosen: Tensor | None, rows: int) -> Tensor:
 
 
 def _add(total: dict[str, Pair], name: str, signed: Tensor, absolute: Tensor) -> None:
+    signed, absolute = _wide(signed), _wide(absolute)
     before = total.get(name)
     total[name] = (signed, absolute) if before is None else (before[0] + signed, before[1] + absolute)
+
+
+def _wide(values: Tensor) -> Tensor:
+    """Sums over many samples need more digits than autocast computes with."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 
 def _mean(total: Tensor, sums: Sums) -> np.ndarray:

@@ -323,3 +323,64 @@ def test_diverged_weights_are_named():
     model.fc2.weight.data[0, 0] = torch.inf
     with pytest.raises(AttrGraphError, match="not finite"):
         attribute(model, *samples_for(model))
+
+
+@pytest.mark.parametrize("method", ["deeplift", "lrp_gamma"])
+@pytest.mark.parametrize("network", [mlp, cnn], ids=["mlp", "cnn"])
+def test_autocast_gives_nearly_the_same(network, method):
+    model = network().float()
+    inputs, labels = samples_for(model)
+    inputs = inputs.float()
+    expected = attribute(model, inputs, labels, method=method).edges["weight"]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attribute(model, inputs, labels, method=method).edges["weight"]
+    assert found.dtype == expected.dtype
+    assert 0 < (found - expected).abs().max() < 0.1 * expected.abs().max()  # bfloat16 has 8 bits
+
+
+def test_a_network_on_two_devices_is_refused():
+    model = mlp()
+    model.output = model.output.to("meta")
+    with pytest.raises(AttrGraphError, match=r"on several devices \(cpu, meta\)"):
+        attribute(model, *samples_for(model))
+
+
+def test_inputs_of_another_precision_are_named():
+    model = mlp()
+    inputs, labels = samples_for(model)
+    with pytest.raises(AttrGraphError, match=r"inputs are torch.float32 and the network is torch.float64"):
+        attribute(model, inputs.float(), labels)
+
+
+def test_the_loss_needs_labels_and_a_combination_a_weight_a_class():
+    model = mlp()
+    inputs, labels = samples_for(model)
+    with pytest.raises(AttrGraphError, match="target 'loss' needs the samples' labels"):
+        attribute(model, inputs, "loss")
+    with pytest.raises(AttrGraphError, match=r"weights have shape \(12, 2\).* has \(12, 3\)"):
+        attribute(model, inputs, torch.ones(12, 2))
+    with pytest.raises(AttrGraphError, match="unknown target 'margin'"):
+        attribute(model, inputs, "margin", labels=labels)
+
+
+def test_wrong_minus_right_is_the_difference_of_two_logits():
+    model = mlp()
+    inputs, labels = samples_for(model)
+    wrong = (labels + 1) % 3
+    weights = torch.nn.functional.one_hot(wrong, 3) - torch.nn.functional.one_hot(labels, 3)
+    both = [attribute(model, inputs, of, method="gradient_times_activation") for of in (wrong, labels)]
+    found = attribute(model, inputs, weights, method="gradient_times_activation")
+    expected = both[0].edges["weight"] - both[1].edges["weight"]
+    assert found.target == "combination"
+    assert found.edges["weight"].tolist() == pytest.approx(expected.tolist(), abs=1e-12)
+
+
+def test_the_loss_falls_where_the_right_logit_rises():
+    """Gradient x activation of the loss: `a W ∂L/∂z`, with `∂L/∂logits = softmax - onehot`, worked from autograd."""
+    model = mlp().eval()
+    inputs, labels = samples_for(model)
+    graph = attribute(model, inputs, "loss", labels=labels, method="gradient_times_activation")
+    torch.nn.functional.cross_entropy(model(inputs), labels).backward()
+    expected = (model.fc1.weight * model.fc1.weight.grad).detach()
+    found = graph.edges[graph.edges.target_layer == "fc1"]["weight"]
+    assert found.tolist() == pytest.approx(expected.ravel().tolist(), abs=1e-12)
