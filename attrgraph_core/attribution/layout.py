@@ -25,6 +25,7 @@ from attrgraph_core.errors import AttrGraphError
 
 CONSTANT = -1.0  # the identity of what no input reaches; what mixes neurons has NaN
 TRANSPOSES = ("T", "mT")  # attributes that are tensors
+CASTS = ("to", "float", "double", "type_as")  # methods that change the precision, which identities must not lose
 SAMPLE_OFFSET = float(1 << 24)  # between the identities of the two samples
 
 
@@ -156,8 +157,14 @@ class _Layout(fx.Interpreter):
 
     def see_linear(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
         everything = (arguments, keywords)
+        if _is_random(operation, arguments, keywords):
+            raise _Refused(
+                f"{operation_name(node, self._traced)} drops values in evaluation, too; give it training=self.training"
+            )
         values = self._call(node, *_values(everything))
         reason = _reason(everything)
+        if operation in CASTS:
+            return "linear", _Tracked(values, arguments[0].ids, reason)
         ids = self._carry(lambda part: self._call(node, *part), everything)
         if values is None or any(part is None for part in tree_flatten(ids)[0]):
             return "mixing", self._lost(values, reason or operation_name(node, self._traced))
@@ -209,6 +216,8 @@ class _Layout(fx.Interpreter):
     def see_attend(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
         value = self._call(node, *_values((arguments, keywords)))
         name = operation_name(node, self._traced)
+        if keywords.get("dropout_p", 0.0):
+            raise _Refused(f"{name} drops weights in evaluation, too; give it dropout_p=0 there")
         if is_scaled_dot_product(operation):
             named = dict(zip(("query", "key", "value"), arguments, strict=False)) | keywords
             weights_shape = (*named["query"].value.shape[:-1], named["key"].value.shape[-2])
@@ -264,6 +273,8 @@ class _Layout(fx.Interpreter):
     def see_embedding(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
         tokens = _only(arguments, keywords)
         name = str(node.target)
+        if operation.max_norm is not None:
+            raise _Refused(f"embedding {name!r} has max_norm, by which every look-up changes its weights")
         self._check_read(tokens, name)
         output = operation(tokens.value)
         neurons = NeuronMap.of_dimension(output.shape[1:], output.dim() - 2)
@@ -432,6 +443,14 @@ def _copied(arguments: Any) -> Any:
     )
 
 
+def _is_random(operation: Any, arguments: Any, keywords: Any) -> bool:
+    """Whether a functional dropout is on: it is so by default, in evaluation, too."""
+    if not getattr(operation, "__name__", "").startswith("dropout"):
+        return False
+    probability = keywords.get("p", arguments[1] if len(arguments) > 1 else 0.5)
+    return bool(keywords.get("training", arguments[2] if len(arguments) > 2 else True)) and probability > 0
+
+
 def _reason(arguments: Any) -> str:
     return next((part.reason for part in tree_flatten(arguments)[0] if isinstance(part, _Tracked) and part.reason), "")
 
@@ -476,4 +495,4 @@ def _junction(operands: list[Tensor]) -> tuple[NeuronMap, Sources]:
             other[meets] = partner[meets]
     joined, index = torch.unique(torch.stack([first, second]), dim=1, return_inverse=True)
     shape = operands[0].shape
-    return NeuronMap.of_index(shape, index, joined.shape[1]), Sources.of_junction(joined.T)
+    return NeuronMap.of_index(shape, index, joined.shape[1]), Sources.of_junction(joined.T.cpu())

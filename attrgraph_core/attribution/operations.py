@@ -61,7 +61,8 @@ _FUNCTION_KINDS: dict[str, frozenset[Any]] = {
         functional.elu, functional.celu, functional.selu, functional.gelu, functional.silu, functional.mish,
         functional.softplus, functional.tanh, functional.sigmoid, functional.hardtanh, functional.hardswish,
         functional.hardsigmoid, functional.logsigmoid, functional.softsign, torch.exp, torch.clamp,
-        "relu", "relu_", "tanh", "sigmoid", "exp", "clamp",
+        torch.abs, torch.square, torch.sqrt, torch.neg, torch.pow, operator.neg, operator.pow, operator.abs,
+        "relu", "relu_", "tanh", "sigmoid", "exp", "clamp", "abs", "square", "sqrt", "neg", "pow",
     }),
     "max_pool": frozenset({
         functional.max_pool1d, functional.max_pool2d, functional.max_pool3d, torch.max_pool1d, torch.max_pool2d,

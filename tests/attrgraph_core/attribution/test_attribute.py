@@ -384,3 +384,48 @@ def test_the_loss_falls_where_the_right_logit_rises():
     expected = (model.fc1.weight * model.fc1.weight.grad).detach()
     found = graph.edges[graph.edges.target_layer == "fc1"]["weight"]
     assert found.tolist() == pytest.approx(expected.ravel().tolist(), abs=1e-12)
+
+
+class Written(nn.Module):
+    """A network with one written operation between two layers."""
+
+    def __init__(self, operation) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last, self.operation = nn.Linear(6, 6), nn.Linear(6, 3), operation
+
+    def forward(self, x):
+        return self.last(self.operation(self.first(x)))
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [lambda x: -x, lambda x: 1 - x, lambda x: x**2, lambda x: abs(x) + 0.5, lambda x: x.float().to(torch.float64),
+     lambda x: functional.dropout(x, 0.5, training=False), lambda x: x.unsqueeze(1).repeat(1, 3, 1).mean(dim=1),
+     lambda x: torch.stack([x, 2 * x], dim=1).sum(dim=1) / 3, lambda x: x.flip(1).roll(2, dims=1)],
+)  # fmt: skip
+def test_written_operations_keep_every_neuron_to_itself(operation):
+    model = Written(operation).double()
+    inputs, labels = samples_for(mlp())
+    graph = attribute(model, inputs, labels, baseline="mean")
+    assert graph.completeness_delta < (1e-5 if "float" in str(operation.__code__.co_names) else 1e-10)
+    outgoing = graph.edges[graph.edges.target_layer == "last"].groupby("source_index")["weight"].sum()
+    of_first = graph.neurons[graph.neurons.layer == "first"]["attribution"]
+    assert outgoing.tolist() == pytest.approx(of_first.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        (lambda x: functional.dropout(x, 0.5), "drops values in evaluation, too; give it training=self.training"),
+        (lambda x: x @ torch.ones(6, 6).double(), "layer 'last' reads what mixes neurons outside a layer: matmul"),
+        (lambda x: x.cumsum(1), "cumsum at 'cumsum', for which no rule is known"),
+        (lambda x: x / x.sum(1, keepdim=True), "truediv"),
+        (lambda x: x.sort(dim=1)[0], "no rule is known"),
+        (lambda x: x.view(-1, 2, 3).mean(dim=2).repeat(1, 3), "mean at 'mean'"),
+    ],
+)
+def test_written_operations_that_mix_are_refused(operation, message):
+    model = Written(operation).double()
+    with pytest.raises(AttrGraphError, match=message):
+        attribute(model, *samples_for(mlp()))
