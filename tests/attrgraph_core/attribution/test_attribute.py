@@ -15,6 +15,7 @@ from attrgraph_core.attribution.captum_check import compare_with_captum
 from attrgraph_core.attribution.conductance import Conductance, ExpectedGradients
 from attrgraph_core.attribution.methods import METHODS
 from attrgraph_core.attribution.rescale import rescale_max_pool
+from tests.attrgraph_core.attribution.networks import make_network
 
 SAMPLES = 12
 LOOSE = {"conductance": Conductance(steps=200), "expected_gradients": ExpectedGradients(steps=200)}
@@ -429,3 +430,14 @@ def test_written_operations_that_mix_are_refused(operation, message):
     model = Written(operation).double()
     with pytest.raises(AttrGraphError, match=message):
         attribute(model, *samples_for(mlp()))
+
+
+@CAPTUM_WARNS
+@pytest.mark.parametrize("name", ["residual CNN", "own attention", "text encoder"])
+def test_networks_that_captum_cannot_explain_are_held_against_it_where_it_can(name):
+    network, inputs, labels = make_network(name)
+    comparison = compare_with_captum(network, inputs, labels, "deeplift")
+    assert comparison.largest_difference < 1e-10
+    assert "output" in (*comparison.compared, *comparison.captum_incomplete)
+    with pytest.raises(AttrGraphError, match="Captum has no twin of method 'lrp_epsilon'; it has of deeplift"):
+        compare_with_captum(network, inputs, labels, "lrp_epsilon")
