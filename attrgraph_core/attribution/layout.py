@@ -267,7 +267,7 @@ class _Layout(fx.Interpreter):
             sources = spatial_sources(values.ids[0], operation)
             neurons = NeuronMap.of_dimension(output.shape[1:], 0)
         kind = "unit" if isinstance(operation, nn.Linear) else "channel"
-        layer = self._layer(name, kind, "weighted", node, operation, neurons, sources)
+        layer = self._layer(name, kind, "weighted", node, operation, neurons, sources, [values.ids[0]])
         return "weighted", self._tracked_output(output, layer)
 
     def see_embedding(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
@@ -279,7 +279,7 @@ class _Layout(fx.Interpreter):
         output = operation(tokens.value)
         neurons = NeuronMap.of_dimension(output.shape[1:], output.dim() - 2)
         sources = linear_sources(tokens.ids[0].reshape(-1))
-        layer = self._layer(name, "unit", "embedding", node, operation, neurons, sources)
+        layer = self._layer(name, "unit", "embedding", node, operation, neurons, sources, [tokens.ids[0]])
         return "embedding", self._tracked_output(output, layer)
 
     def see_attention(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
@@ -298,7 +298,7 @@ class _Layout(fx.Interpreter):
         heads = self._layer(
             name, "head", "heads", node, operation,
             NeuronMap.of_groups(projected.shape[1:], projected.dim() - 2, operation.num_heads),
-            linear_sources(values.ids[0]),
+            linear_sources(values.ids[0]), [values.ids[0]],
         )  # fmt: skip
         query = named["query"]
         length = (query.value if isinstance(query, _Tracked) else query).shape[-2]
@@ -307,7 +307,7 @@ class _Layout(fx.Interpreter):
         output = operation(*_values(arguments), **_values(keywords))
         projection = self._layer(
             f"{name}.out_proj", "unit", "weighted", node, operation.out_proj,
-            NeuronMap.of_dimension((length, width), 1), linear_sources(output_ids.to(values.ids.device)),
+            NeuronMap.of_dimension((length, width), 1), linear_sources(output_ids.to(values.ids.device)), [output_ids],
         )  # fmt: skip
         return "attention", (self._tracked_output(output[0], projection), *output[1:])
 
@@ -325,9 +325,10 @@ class _Layout(fx.Interpreter):
         name = self._junction_name(node, "product" if product else "sum")
         for part in tracked:
             self._check_read(part, name)
-        neurons, sources = _junction([part.ids[0].expand(value.shape[1:]) for part in tracked])
+        reads = [part.ids[0].expand(value.shape[1:]) for part in tracked]
+        neurons, sources = _junction([own.clone() for own in reads])
         kind = "product" if product else "sum"
-        layer = self._layer(name, kind, "junction", node, None, neurons, sources)
+        layer = self._layer(name, kind, "junction", node, None, neurons, sources, reads)
         return ("multiply" if product else "add"), self._tracked_output(value, layer)
 
     def see_add(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
@@ -354,7 +355,7 @@ class _Layout(fx.Interpreter):
 
     def _layer(
         self, name: str, kind: str, operation: str, node: fx.Node, module: nn.Module | None, neurons: NeuronMap,
-        sources: Sources,
+        sources: Sources, reads: list[Tensor],
     ) -> Layer:  # fmt: skip
         if any(layer.name == name or (module is not None and layer.module is module and layer.operation == operation)
                for layer in self.layers):  # fmt: skip
@@ -362,7 +363,8 @@ class _Layout(fx.Interpreter):
                 f"layer {name!r} is used more than once; a neuron must stand for one place. Give each place a layer of "
                 "its own (they may share their weights)"
             )
-        layer = Layer(name, kind, operation, node, module, neurons, sources, self.count)
+        read = tuple(own.cpu().long() for own in reads)
+        layer = Layer(name, kind, operation, node, module, neurons, sources, self.count, read)
         self.layers.append(layer)
         self.count += layer.width
         if self.count >= SAMPLE_OFFSET:

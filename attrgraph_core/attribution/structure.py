@@ -17,6 +17,8 @@ class Layer:
 
     `operation` is weighted, embedding, heads (values of an attention, a neuron a head) or junction (two tensors added
     or multiplied). `neurons` maps a sample's output to neurons, `sources` what is read to neurons of other layers.
+    `reads` has for each tensor that is read (a junction's operands are two) the number, in the whole network, of the
+    neuron that each element of a sample stands for, -1 for constants.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Layer:
     neurons: NeuronMap
     sources: Sources
     offset: int
+    reads: tuple[Tensor, ...] = ()
 
     @property
     def width(self) -> int:
