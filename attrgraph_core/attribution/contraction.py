@@ -67,7 +67,7 @@ def contract_edges(
 
 def edges_per_sample(layer: Layer, terms: tuple[Term, ...], rows_per_sample: int = 1) -> Tensor:
     """Edges of each sample, (samples, targets, edges a target); for the arguments see `contract_edges`."""
-    edges = [_edges(layer, term, rows_per_sample) for term in terms]
+    edges = [_edges(layer, term, rows_per_sample) for term in _without_constants(layer, terms)]
     return torch.stack(edges).sum(dim=0) if len(edges) > 1 else edges[0]
 
 
