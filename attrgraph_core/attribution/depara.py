@@ -1,0 +1,88 @@
+"""DEPARA's graph (Song et al., CVPR 2020): how a network sees a set of probes, comparable between networks.
+
+A node is a probe with its attribution map, the gradient of its features times the probe; an edge is how alike the
+features of two probes are. Two networks, or two epochs of one, are alike where their nodes and edges are: a signal for
+whether to transfer from one to the other, or whether training still changes what is seen.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from attrgraph_core.attribution.evaluation import evaluation_mode
+from attrgraph_core.errors import AttrGraphError
+
+
+@dataclass(frozen=True)
+class DeepAttributionGraph:
+    """`nodes` (probes, input elements): attribution maps; `edges` (probes, probes): cosines of features, -1 to 1."""
+
+    nodes: np.ndarray
+    edges: np.ndarray
+
+
+@dataclass(frozen=True)
+class GraphSimilarity:
+    """`node`: mean cosine of the maps of each probe; `edge`: Spearman correlation of the edges; both -1 to 1."""
+
+    node: float
+    edge: float
+
+    def total(self, edge_weight: float = 1.0) -> float:
+        """`node + λ edge`, the paper's similarity with its λ."""
+        return self.node + edge_weight * self.edge
+
+
+def deep_attribution_graph(model: nn.Module, probes: Tensor, layer: str | None = None) -> DeepAttributionGraph:
+    """The graph of a network on `probes` (probes, ...), by the features that module `layer`, or the network, puts out.
+
+    A map is `x ⊙ ∂(Σ_k f_k)/∂x`. The network is left as it was. Raises AttrGraphError for fewer than three probes,
+    which have no order of edges, for a module that is not there, and for features that are not finite.
+    """
+    if len(probes) < 3:
+        raise AttrGraphError(f"{len(probes)} probes have no order of their edges; give three or more")
+    modules = dict(model.named_modules())
+    if layer is not None and layer not in modules:
+        raise AttrGraphError(
+            f"the network has no module {layer!r}; it has {', '.join(name for name in modules if name)}"
+        )
+    features: list[Tensor] = []
+    hook = modules["" if layer is None else layer].register_forward_hook(
+        lambda module, inputs, output: features.append(output)
+    )
+    try:
+        with evaluation_mode(model), torch.enable_grad():
+            inputs = probes.detach().clone().requires_grad_()
+            model(inputs)
+            found = features[-1].flatten(1)
+            (gradient,) = torch.autograd.grad(found.sum(), inputs)
+    finally:
+        hook.remove()
+    if not bool(torch.isfinite(found).all()):
+        raise AttrGraphError("the network's features are not finite; its weights may have diverged")
+    unit = nn.functional.normalize(found.detach().double(), dim=1)
+    maps = (gradient * probes).flatten(1).double()
+    return DeepAttributionGraph(maps.cpu().numpy(), (unit @ unit.T).cpu().numpy())
+
+
+def graph_similarity(first: DeepAttributionGraph, second: DeepAttributionGraph) -> GraphSimilarity:
+    """How alike two networks see the same probes. Raises AttrGraphError where they are not the same in number or size.
+
+    Maps that are zero are like none. Edges that are all equal have no order, and correlate with nothing.
+    """
+    if first.nodes.shape != second.nodes.shape:
+        raise AttrGraphError(
+            f"the graphs are of {first.nodes.shape} and {second.nodes.shape} probes and elements; give both networks "
+            "the same probes"
+        )
+    lengths = np.linalg.norm(first.nodes, axis=1) * np.linalg.norm(second.nodes, axis=1)
+    products = (first.nodes * second.nodes).sum(axis=1)
+    node = float(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0).mean())
+    above = np.triu_indices(len(first.edges), k=1)
+    ours, theirs = first.edges[above], second.edges[above]
+    if np.ptp(ours) == 0 or np.ptp(theirs) == 0:
+        return GraphSimilarity(node, 0.0)
+    return GraphSimilarity(node, float(pd.Series(ours).rank().corr(pd.Series(theirs).rank())))

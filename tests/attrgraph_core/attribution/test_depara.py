@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from attrgraph_core import AttrGraphError
+from attrgraph_core.attribution.depara import DeepAttributionGraph, deep_attribution_graph, graph_similarity
+
+
+def network(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 4)).double()
+
+
+PROBES = torch.randn(12, 5, generator=torch.Generator().manual_seed(0)).double()
+
+
+def test_graph_by_hand():
+    """f = (x1, 2 x2): maps are (x1, 2 x2), edges the cosines of f."""
+    model = nn.Linear(2, 2, bias=False).double()
+    model.weight.data = torch.tensor([[1.0, 0.0], [0.0, 2.0]]).double()
+    graph = deep_attribution_graph(model, torch.tensor([[1.0, 0.0], [0.0, 3.0], [2.0, 1.0]]).double())
+    assert graph.nodes.tolist() == [[1.0, 0.0], [0.0, 6.0], [2.0, 2.0]]
+    half = 1 / np.sqrt(2)
+    assert graph.edges == pytest.approx(np.array([[1, 0, half], [0, 1, half], [half, half, 1]]))
+
+
+def test_similarity_by_hand():
+    first = DeepAttributionGraph(
+        np.array([[1.0, 0], [0, 1], [1, 1]]), np.array([[1, 0.1, 0.2], [0.1, 1, 0.3], [0.2, 0.3, 1]])
+    )
+    second = DeepAttributionGraph(
+        np.array([[2.0, 0], [1, 0], [-1, -1]]), np.array([[1, 0.9, 0.5], [0.9, 1, 0.4], [0.5, 0.4, 1]])
+    )
+    similarity = graph_similarity(first, second)
+    assert similarity.node == pytest.approx((1 + 0 - 1) / 3)
+    assert similarity.edge == pytest.approx(-1)  # the order of the three edges is turned round
+    assert similarity.total(0.5) == pytest.approx(-0.5)
+
+
+def test_a_network_is_like_itself_more_than_like_another():
+    same = graph_similarity(*(deep_attribution_graph(network(0), PROBES) for _ in range(2)))
+    assert (same.node, same.edge) == pytest.approx((1.0, 1.0))
+    trained = network(0)
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter += 0.01
+    near = graph_similarity(deep_attribution_graph(network(0), PROBES), deep_attribution_graph(trained, PROBES))
+    far = graph_similarity(deep_attribution_graph(network(0), PROBES), deep_attribution_graph(network(1), PROBES))
+    assert 1 > near.total() / 2 > 0.9 > far.total() / 2
+
+
+def test_features_of_a_module_and_no_trace():
+    model = network(0).train()
+    graph = deep_attribution_graph(model, PROBES, "0")
+    assert graph.nodes.shape == (12, 5)
+    expected = PROBES * model[0].weight.sum(dim=0)
+    assert graph.nodes == pytest.approx(expected.detach().numpy())
+    assert model.training
+    assert not any(module._forward_hooks for module in model.modules())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_bad_input_is_named():
+    with pytest.raises(AttrGraphError, match="2 probes have no order"):
+        deep_attribution_graph(network(0), PROBES[:2])
+    with pytest.raises(AttrGraphError, match="no module 'nope'; it has 0, 1, 2"):
+        deep_attribution_graph(network(0), PROBES, "nope")
+    with pytest.raises(AttrGraphError, match="give both networks the same probes"):
+        graph_similarity(deep_attribution_graph(network(0), PROBES), deep_attribution_graph(network(0), PROBES[:5]))
