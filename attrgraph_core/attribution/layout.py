@@ -408,7 +408,8 @@ class _Layout(fx.Interpreter):
 
     def _refuse_mixed(self, values: _Tracked, reader: str) -> None:
         if _is_lost(values):
-            raise _Refused(f"{reader} reads what mixes neurons outside a layer: {values.reason}")
+            hint = "; return the scores before it" if "softmax" in values.reason.lower() else ""
+            raise _Refused(f"{reader} reads what mixes neurons outside a layer: {values.reason}{hint}")
 
     def _why(self, node: fx.Node, ids: Tensor) -> str:
         return operation_name(node, self._traced) if bool(ids.isnan().any()) else ""
