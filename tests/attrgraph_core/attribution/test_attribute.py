@@ -273,7 +273,7 @@ class Transposed(nn.Module):
 SHARED = nn.Linear(6, 6)
 REFUSED = {
     "used more than once": nn.Sequential(SHARED, nn.ReLU(), SHARED),
-    "the network's output reads what mixes neurons outside a layer: Softmax at '1'; return the scores before it": nn.Sequential(
+    "output reads what mixes neurons outside a layer: Softmax at '1'; return the scores before it": nn.Sequential(
         nn.Linear(6, 3), nn.Softmax(dim=1)
     ),
     "layer '2' reads what mixes neurons outside a layer: Bilinear at '1.bilinear'.* no rule is known": nn.Sequential(
