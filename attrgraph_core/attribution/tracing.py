@@ -50,7 +50,6 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if isinstance(m, nn.TransformerEncoder | nn.TransformerEncoderLayer):
             return False
-        # A subclass outside PyTorch that only adds arguments is still its parent: seen whole, it has a rule.
         return super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
