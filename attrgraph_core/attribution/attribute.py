@@ -127,6 +127,9 @@ class _Attribution:
             target.check(len(inputs), structure.output_layer.width)
             rows = self.method.rows_per_sample(len(baselines))
             size = len(inputs) if rows == 1 else max(1, ROWS_AT_ONCE // rows)
+            if groups is not None:  # samples of a group follow one another, so that their part is a slice
+                order = groups.argsort(stable=True)
+                inputs, target, groups = inputs[order.to(device)], target.part(order), groups[order]
             for start in range(0, len(inputs), size):
                 part = slice(start, start + size)
                 own = None if groups is None else groups[part].to(device)
@@ -149,15 +152,17 @@ class _Attribution:
         assert self.structure is not None
         assert self.baselines is not None
         with torch.enable_grad():
-            factors = self.method.factors(self.structure, Batch(inputs, target, self.baselines))
+            factors = self.method.factors(self.structure, Batch(inputs, target, self.baselines, self.absolute))
         if not bool(torch.isfinite(factors.explained).all()):
             raise AttrGraphError("the network's scores are not finite; its weights may have diverged")
         with torch.no_grad():
             if groups is None:
-                self._sums(None).add(self.structure, factors, None, self.absolute)
+                self._sums(None).add(self.structure, factors, self.absolute)
                 return
-            for label in groups.unique().tolist():
-                self._sums(label).add(self.structure, factors, groups == label, self.absolute)
+            labels, counts = groups.unique_consecutive(return_counts=True)
+            ends = counts.cumsum(0).tolist()
+            for label, count, end in zip(labels.tolist(), counts.tolist(), ends, strict=True):
+                self._sums(label).add(self.structure, factors, self.absolute, slice(end - count, end))
 
     def _sums(self, group: int | None) -> Sums:
         return self.groups.setdefault(group, Sums())

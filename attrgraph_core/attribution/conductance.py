@@ -4,6 +4,8 @@ Dhamdhere et al. (2018): a neuron gets `∫ ∂F/∂z dz`, an edge from i to j `
 equal steps; an edge is `Σ_k (a_i^{k+1} - a_i^k) W_ji (g_j^k + g_j^{k+1}) / 2`, the trapezoid rule, exact where the
 gradient is linear along the way. Into a neuron its edges sum to its conductance at any number of steps. The network's
 own derivative is taken, attention and normalisations included, so all layers are complete up to the error of the rule.
+What reads the input alone is linear along the way: such a layer is computed at both ends, and the gradients of all
+steps are summed before they meet its one step.
 
 Several baselines give the mean over them: expected gradients (Erion et al., 2021), by quadrature in the place of draws.
 """
@@ -19,9 +21,10 @@ from attrgraph_core.attribution.factors import (
     LayerFactors,
     gradient_at,
     gradients_of,
+    input_total,
 )
-from attrgraph_core.attribution.network_pass import LayerRecord, NetworkPass
-from attrgraph_core.attribution.structure import NetworkStructure
+from attrgraph_core.attribution.network_pass import LayerRecord, NetworkPass, differentiable
+from attrgraph_core.attribution.structure import Layer, NetworkStructure
 from attrgraph_core.errors import AttrGraphError
 
 STEPS = 32
@@ -49,10 +52,12 @@ class Conductance(AttributionMethod):
             return self._factors_of_tokens(structure, batch)
         ways = batch.inputs.detach().repeat_interleave(count, dim=0)
         baselines = batch.baselines.repeat(len(batch.inputs), *[1] * (ways.dim() - 1))
-        place = torch.linspace(0, 1, points, dtype=ways.dtype, device=ways.device)
-        place = place.reshape(1, points, *[1] * (ways.dim() - 1))
-        inputs = (baselines.unsqueeze(1) + place * (ways - baselines).unsqueeze(1)).flatten(0, 1).requires_grad_()
-        network_pass = NetworkPass(structure)
+        inputs = _between(torch.stack([baselines, ways], dim=1), points)
+        if batch.needs_input_gradient(structure):
+            inputs.requires_grad_()
+            network_pass = NetworkPass(structure)
+        else:
+            network_pass = _StraightPass(structure, points)
         return self._from_pass(network_pass, network_pass.run(inputs), inputs, batch)
 
     def _factors_of_tokens(self, structure: NetworkStructure, batch: Batch) -> Factors:
@@ -69,39 +74,83 @@ class Conductance(AttributionMethod):
         scores = batch.target.rows(count * points).score(logits)
         gradients = gradients_of(scores / count, inputs, network_pass.recording)
         with torch.no_grad():
-            layers = tuple(self._layer(record, gradients) for record in network_pass.recording.layers.values())
-            own = None
-            if inputs.requires_grad:
-                own = self._steps(inputs.detach()) * self._between(gradient_at(gradients, inputs))
+            structure = network_pass.structure
+            straight = set(structure.input_readers)
+            layers = tuple(
+                self._straight_layer(record, gradients) if record.layer in straight else self._layer(record, gradients)
+                for record in network_pass.recording.layers.values()
+            )
             by_way = scores.detach().unflatten(0, (-1, count, points))
             explained = (by_way[:, :, -1] - by_way[:, :, 0]).mean(dim=1)
-        return Factors(layers, own, explained, torch.zeros_like(explained), count * self.steps)
+            own = total = None
+            if inputs.requires_grad:
+                own = self._steps(inputs.detach()) * self._between(gradient_at(gradients, inputs))
+            elif not structure.reads_tokens:
+                total = input_total(structure, layers, explained)
+        return Factors(layers, own, explained, torch.zeros_like(explained), total)
 
     def _layer(self, record: LayerRecord, gradients: dict[int, Tensor]) -> LayerFactors:
         between = self._between(gradient_at(gradients, record.output))
-        attribution = self._steps(record.output.detach()) * between
+        step = self._steps(record.output.detach())
         if record.layer.operation == "junction":
             shares = tuple(
                 self._steps(values.detach()) * self._between(gradient_at(gradients, values)) for values in record.inputs
             )
-            return LayerFactors(record.layer, attribution, shares=shares)
+            return LayerFactors(record.layer, step, between, shares=shares)
         if record.layer.operation == "embedding":
-            return LayerFactors(record.layer, attribution, shares=(attribution,))
-        return LayerFactors(record.layer, attribution, terms=(Term(self._steps(record.inputs[0].detach()), between),))
+            return LayerFactors(record.layer, step, between, shares=(step * between,))
+        return LayerFactors(record.layer, step, between, terms=(Term(self._steps(record.inputs[0].detach()), between),))
+
+    def _straight_layer(self, record: LayerRecord, gradients: dict[int, Tensor]) -> LayerFactors:
+        """All steps of what is linear along the way are one, from end to end, by the mean gradient."""
+        by_way = gradient_at(gradients, record.output).unflatten(0, (-1, self.steps + 1))
+        mean = (by_way.sum(dim=1) - (by_way[:, 0] + by_way[:, -1]) / 2) / self.steps
+        way, read = (self._whole_way(values.detach()) for values in (record.output, record.inputs[0]))
+        return LayerFactors(record.layer, way, mean, terms=(Term(read, mean),))
 
     def _steps(self, values: Tensor) -> Tensor:
         """Differences of neighbours on the way, (samples and baselines and steps, ...)."""
         return values.unflatten(0, (-1, self.steps + 1)).diff(dim=1).flatten(0, 1)
+
+    def _whole_way(self, values: Tensor) -> Tensor:
+        """The last point less the first, (samples and baselines, ...)."""
+        by_way = values.unflatten(0, (-1, self.steps + 1))
+        return by_way[:, -1] - by_way[:, 0]
 
     def _between(self, gradient: Tensor) -> Tensor:
         by_way = gradient.unflatten(0, (-1, self.steps + 1))
         return ((by_way[:, 1:] + by_way[:, :-1]) / 2).flatten(0, 1)
 
 
+def _between(ends: Tensor, points: int) -> Tensor:
+    """Points of the straight way between `ends` (ways, 2, ...), both among them, (ways and points, ...)."""
+    place = torch.linspace(0, 1, points, dtype=ends.dtype, device=ends.device)
+    place = place.reshape(1, points, *[1] * (ends.dim() - 2))
+    return torch.lerp(ends[:, :1], ends[:, 1:], place).flatten(0, 1)
+
+
 class ExpectedGradients(Conductance):
     """Conductance from every sample of a background set, averaged (Erion et al., 2021)."""
 
     name = "expected_gradients"
+
+
+class _StraightPass(NetworkPass):
+    """Computes what reads the input alone at both ends of the way, and the points between from them."""
+
+    def __init__(self, structure: NetworkStructure, points: int):
+        super().__init__(structure)
+        self.points = points
+
+    def weighted(self, layer: Layer, values: Tensor) -> Tensor:
+        if layer not in self.structure.input_readers:
+            return super().weighted(layer, values)  # type: ignore[no-any-return]
+        by_way = values.unflatten(0, (-1, self.points))
+        ends = by_way[:, [0, -1]]
+        at_ends = layer.apply(ends.flatten(0, 1), layer.weight(), layer.bias())
+        output = differentiable(_between(at_ends.unflatten(0, (-1, 2)), self.points))
+        self.recording.layers[layer.name] = LayerRecord(layer, (values,), output)
+        return output
 
 
 class _EmbeddedWay(NetworkPass):

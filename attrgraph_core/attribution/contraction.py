@@ -41,16 +41,15 @@ class Term:
 
 def contract_edges(
     layer: Layer, terms: tuple[Term, ...], rows_per_sample: int = 1, absolute: bool = True
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor | None]:
     """Edges of `layer` summed over samples, and their absolute values likewise, each (targets or 1, edges a target).
 
     The columns are those of `layer.sources.neurons`. A sample is `rows_per_sample` rows that follow one another, whose
-    edges add up. Without `absolute` the second result is the absolute value of the first, which costs nothing.
+    edges add up. Without `absolute` there is no second result.
     """
     terms = _without_constants(layer, terms)
     if not absolute:
-        signed = _sum_over_samples(layer, terms)
-        return signed, signed.abs()
+        return _sum_over_samples(layer, terms), None
     if _factorises(layer, terms, rows_per_sample):
         return _sum_over_samples(layer, terms), _sum_over_samples(layer, _absolute(layer, terms))
     samples = len(terms[0].source) // rows_per_sample
@@ -61,7 +60,7 @@ def contract_edges(
         part = tuple(Term(term.source[rows], term.target[rows], term.weight) for term in terms)
         edges = edges_per_sample(layer, part, rows_per_sample)
         signed = signed + edges.sum(dim=0)
-        absolute_sum = absolute_sum + edges.abs().sum(dim=0)
+        absolute_sum = absolute_sum + torch.linalg.vector_norm(edges, ord=1, dim=0)
     return signed, absolute_sum
 
 
@@ -197,6 +196,13 @@ def _zero_padding(module: nn.Module) -> tuple[int, ...]:
 
 def _taps(read: Tensor, put: Tensor, module: nn.Module, padding: tuple[int, ...]) -> Iterator[Tensor]:
     """What each tap of the kernel, in order, meets of `read` at the positions of `put`."""
+    padded = _padded(read, put, module, padding)
+    for place in _tap_places(put, module):
+        yield padded[(slice(None), slice(None), *place)]
+
+
+def _padded(read: Tensor, put: Tensor, module: nn.Module, padding: tuple[int, ...]) -> Tensor:
+    """`read` with `padding` zeros before it, and after it as many as taps reach from the positions of `put`."""
     kernel, stride, dilation = module.kernel_size, module.stride, module.dilation
     spans = [
         (size - 1) * step + (width - 1) * gap + 1
@@ -205,13 +211,17 @@ def _taps(read: Tensor, put: Tensor, module: nn.Module, padding: tuple[int, ...]
     amounts: list[int] = []
     for size, span, before in zip(reversed(read.shape[2:]), reversed(spans), reversed(padding), strict=True):
         amounts += [before, max(0, span - size - before)]
-    padded = nn.functional.pad(read, amounts)
+    return nn.functional.pad(read, amounts)
+
+
+def _tap_places(put: Tensor, module: nn.Module) -> Iterator[tuple[slice, ...]]:
+    """Where each tap of the kernel, in order, reads for the positions of `put`."""
+    kernel, stride, dilation = module.kernel_size, module.stride, module.dilation
     for tap in product(*(range(int(width)) for width in kernel)):  # type: ignore[union-attr]
-        place = tuple(
+        yield tuple(
             slice(at * gap, at * gap + (size - 1) * step + 1, step)
             for at, gap, size, step in zip(tap, dilation, put.shape[2:], stride, strict=True)  # type: ignore[arg-type]
         )
-        yield padded[(slice(None), slice(None), *place)]
 
 
 def _edges_of_groups(edges: Tensor, layer: Layer) -> Tensor:
@@ -280,25 +290,38 @@ def _sent_back_one_by_one(layer: Layer, weight: Tensor, source: Tensor, target: 
 
 
 def _element_sum(layer: Layer, term: Term) -> Tensor:
-    """Edges from elements summed over samples, (targets, edges): tap by tap, a product of matrices a position."""
+    """Edges from elements summed over samples, (targets, edges): a product of matrices a position of the output, of
+    what all taps read there and the target; then each tap's edges go to the elements that it read."""
     module = layer.module
     assert isinstance(module, _CONVOLUTIONS)
     weight = layer.weight() if term.weight is None else term.weight
     source = pad_by_values(term.source, module)
     padding = (0,) * (weight.dim() - 2) if pads_by_values(module) else _zero_padding(module)
-    targets = term.target.flatten(2).permute(2, 1, 0).contiguous()
-    total = source.new_zeros(weight.shape[0], *source.shape[1:])
-    elements = torch.arange(source[0, 0].numel(), device=source.device).reshape(1, 1, *source.shape[2:]) + 1
-    flat = total.flatten(2)
-    padded_elements = _taps(elements.to(torch.float64), term.target, module, padding)
-    for number, (reads, place) in enumerate(
-        zip(_taps(source, term.target, module, padding), padded_elements, strict=True)
-    ):
-        met = targets @ reads.flatten(2).permute(2, 0, 1).contiguous()  # (positions, targets, channels)
-        index = place.reshape(-1).long() - 1
-        inside = index >= 0
-        flat.index_add_(2, index[inside], (met[inside] * weight.flatten(2)[:, :, number]).permute(1, 2, 0))
-    return _group(flat.flatten(1).unsqueeze(0), layer.sources)[0]
+    padded = _padded(source, term.target, module, padding)
+    # Samples last: positions then are rows of memory, and their products need no further copy.
+    reads = torch.stack([tap.flatten(1, -2) for tap in _tap_views(_samples_last(padded), term.target, module)], dim=1)
+    reads = reads.flatten(0, 1)  # (channels and taps, positions, samples)
+    targets = _samples_last(term.target).flatten(1, -2)
+    met = torch.bmm(targets.transpose(0, 1), reads.permute(1, 2, 0)).flatten(1)  # (positions, targets and taps)
+    met.mul_(weight.reshape(-1))
+    by_tap = met.t().reshape(*weight.shape[:2], -1, *term.target.shape[2:])
+    total = source.new_zeros(weight.shape[0], *padded.shape[1:])
+    for number, place in enumerate(_tap_places(term.target, module)):
+        total[(..., *place)] += by_tap[:, :, number]
+    for dimension, (start, size) in enumerate(zip(padding, source.shape[2:], strict=True), start=2):
+        total = total.narrow(dimension, start, size)
+    return _group(total.flatten(1).unsqueeze(0), layer.sources)[0]
+
+
+def _samples_last(values: Tensor) -> Tensor:
+    """(channels, ..., samples), as one transposed copy of a matrix: a permutation of more dimensions is slow."""
+    return values.flatten(1).t().contiguous().unflatten(0, values.shape[1:])
+
+
+def _tap_views(values: Tensor, put: Tensor, module: nn.Module) -> Iterator[Tensor]:
+    """What each tap meets of padded values (channels, ..., samples)."""
+    for place in _tap_places(put, module):
+        yield values[(slice(None), *place)]
 
 
 # Sums over samples without the edges of each
@@ -324,9 +347,9 @@ def _signed_sum(layer: Layer, term: Term) -> Tensor:
         return _pattern_sum(layer, term, weight)
     if layer.operation == "heads" or isinstance(layer.module, nn.Linear):
         source, target = term.source.reshape(-1, weight.shape[1]), term.target.reshape(-1, weight.shape[0])
-        edges = weight * (target.T @ source)
+        edges = (target.T @ source).mul_(weight)
         return _group(_group_targets(edges.unsqueeze(0), layer)[0], sources)
-    edges = weight * _weight_gradient(layer, term, weight)
+    edges = _weight_gradient(layer, term, weight).mul_(weight)
     groups = layer.module.groups  # type: ignore[union-attr]
     edges = edges.flatten(2).sum(dim=2).unflatten(0, (groups, -1)).unsqueeze(0)
     if isinstance(layer.module, _TRANSPOSED):

@@ -27,9 +27,10 @@ from attrgraph_core.attribution.factors import (
     Factors,
     gradient_at,
     gradients_of,
+    input_total,
     layer_factors,
 )
-from attrgraph_core.attribution.network_pass import LayerRecord, NetworkPass, alias
+from attrgraph_core.attribution.network_pass import LayerRecord, NetworkPass, alias, differentiable
 from attrgraph_core.attribution.normalisation import normalisation
 from attrgraph_core.attribution.rescale import (
     is_adaptive_max_pool,
@@ -56,7 +57,8 @@ class DeepLift(AttributionMethod):
     def factors(self, structure: NetworkStructure, batch: Batch) -> Factors:
         count, samples = len(batch.baselines), len(batch.inputs)
         inputs = batch.inputs.detach().repeat_interleave(count, dim=0)
-        if not structure.reads_tokens:
+        by_gradient = batch.needs_input_gradient(structure)
+        if by_gradient:
             inputs.requires_grad_()
         baselines = batch.baselines
         if count > 1 or structure.has(*CONTEXT):
@@ -69,11 +71,10 @@ class DeepLift(AttributionMethod):
         gradients = gradients_of(score / count, inputs, recording)
         with torch.no_grad():
             layers = tuple(layer_factors(record, gradients) for record in recording.layers.values())
-            own = None
-            if not structure.reads_tokens:
-                own = (inputs.detach() - baselines) * gradient_at(gradients, inputs)
             explained = (score - reference).detach().unflatten(0, (samples, count)).mean(dim=1)
-        return Factors(layers, own, explained, torch.zeros_like(explained), count)
+            own = (inputs.detach() - baselines) * gradient_at(gradients, inputs) if by_gradient else None
+            total = None if by_gradient or structure.reads_tokens else input_total(structure, layers, explained)
+        return Factors(layers, own, explained, torch.zeros_like(explained), total)
 
 
 class DeepShap(DeepLift):
@@ -137,7 +138,7 @@ class _DualPass(NetworkPass):
         return self.plain(node, arguments, keywords)
 
     def weighted(self, layer: Layer, values: Any) -> Dual:
-        output = layer.apply(values.value, layer.weight(), layer.bias())
+        output = differentiable(layer.apply(values.value, layer.weight(), layer.bias()))
         with torch.no_grad():
             reference = layer.apply(values.reference, layer.weight(), layer.bias())
         self.recording.layers[layer.name] = LayerRecord(layer, (values.value,), output, (values.reference,), reference)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,43 +15,64 @@ from attrgraph_core.attribution.target import Target
 
 @dataclass(frozen=True, eq=False)
 class LayerFactors:
-    """A layer in a batch, rows first (a sample is several rows where a method takes several passes).
+    """A layer in a batch, rows first; a sample is one row or several that follow one another, and their sum.
 
-    `attribution` (rows, *output) is its output, or the output's difference from the baseline, times the gradient or
-    multiplier. `terms` make the edges of a layer with weights; `shares` (rows, *output) are those of a junction's
-    operands, or of an embedding's features. `stabiliser` (rows, *output) is what an LRP rule's stabiliser kept.
+    Its attribution is `values` (rows, *output), its output or the output's difference from the baseline, times
+    `gradient` (rows, *output), or multiplier. `terms` make the edges of a layer with weights; `shares` (rows, *output)
+    are those of a junction's operands, or of an embedding's features. `stabiliser` (rows, *output) is what an LRP
+    rule's stabiliser kept. Terms may have fewer rows than the layer, where a method has summed over them.
     """
 
     layer: Layer
-    attribution: Tensor
+    values: Tensor
+    gradient: Tensor
     terms: tuple[Term, ...] = ()
     shares: tuple[Tensor, ...] = ()
     stabiliser: Tensor | None = None
+
+    @property
+    def attribution(self) -> Tensor:
+        """(rows, *output)"""
+        return self.values * self.gradient
+
+    @cached_property
+    def by_neuron(self) -> Tensor:
+        """Attributions of neurons, (rows, width)."""
+        return self.layer.neurons.product_sum(self.values, self.gradient)
 
 
 @dataclass(frozen=True, eq=False)
 class Factors:
     """All layers in a batch.
 
-    `input_attribution` (rows, *input) is None for tokens, whose attribution is that of their edges. `explained`
-    (samples,) is the score, or its difference from the baseline's; `absorbed` (samples,) is what constants kept of it,
-    as far as the method knows. A sample is `rows_per_sample` rows that follow one another, and their sum.
+    `input_attribution` (rows, *input) is None where the input's attribution is that of its edges: for tokens, and
+    where nobody asked for each sample's own, which saves the gradient at the input. Then `input_total` (samples,) is
+    the whole input's, or None for tokens. `explained` (samples,) is the score, or its difference from the baseline's;
+    `absorbed` (samples,) is what constants kept of it, as far as the method knows.
     """
 
     layers: tuple[LayerFactors, ...]
     input_attribution: Tensor | None
     explained: Tensor
     absorbed: Tensor
-    rows_per_sample: int = 1
+    input_total: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What is explained: `inputs` (samples, ...), the target of each, and the baselines (backgrounds, ...)."""
+    """What is explained: `inputs` (samples, ...), the target of each, and the baselines (backgrounds, ...).
+
+    Without `absolute` nobody asks what a single sample gives to an edge, or to a neuron of the input.
+    """
 
     inputs: Tensor
     target: Target
     baselines: Tensor
+    absolute: bool = True
+
+    def needs_input_gradient(self, structure: NetworkStructure) -> bool:
+        """Whether the input's attributions do not follow from sums of its edges."""
+        return not structure.reads_tokens and (self.absolute or not structure.input_readers)
 
 
 class AttributionMethod(ABC):
@@ -76,7 +98,8 @@ class AttributionMethod(ABC):
 
 
 def gradients_of(score: Tensor, inputs: Tensor, recording: Recording) -> dict[int, Tensor]:
-    """Gradients of the summed score by the identity of: the input, layers' outputs, operands, shifted outputs."""
+    """Gradients of the summed score by the identity of: the input (if it asks for one), layers' outputs, operands,
+    shifted outputs."""
     wanted = [inputs]
     for record in recording.layers.values():
         wanted.append(record.output)
@@ -101,7 +124,7 @@ def layer_factors(record: LayerRecord, gradients: dict[int, Tensor]) -> LayerFac
     """Factors of one layer from a pass: differences from the reference where there is one, else the values."""
     layer, gradient = record.layer, gradient_at(gradients, record.output)
     output = record.output.detach()
-    attribution = (output if record.reference_output is None else output - record.reference_output) * gradient
+    output = output if record.reference_output is None else output - record.reference_output
     references = record.reference_inputs or (None,) * len(record.inputs)
     sources = [
         values.detach() if reference is None else values.detach() - reference
@@ -111,22 +134,47 @@ def layer_factors(record: LayerRecord, gradients: dict[int, Tensor]) -> LayerFac
         shares = tuple(
             source * gradient_at(gradients, values) for source, values in zip(sources, record.inputs, strict=True)
         )
-        return LayerFactors(layer, attribution, shares=shares)
+        return LayerFactors(layer, output, gradient, shares=shares)
     if layer.operation == "embedding":
-        return LayerFactors(layer, attribution, shares=(attribution,))
+        return LayerFactors(layer, output, gradient, shares=(output * gradient,))
     if record.pieces:
         terms = tuple(Term(source, factor * gradient, weight) for source, weight, factor in record.pieces)
         kept = None if record.stabiliser is None else record.stabiliser * gradient
-        return LayerFactors(layer, attribution, terms=terms, stabiliser=kept)
-    return LayerFactors(layer, attribution, terms=(Term(sources[0], gradient),))
+        return LayerFactors(layer, output, gradient, terms=terms, stabiliser=kept)
+    return LayerFactors(layer, output, gradient, terms=(Term(sources[0], gradient),))
 
 
-def absorbed_by_shifts(recording: Recording, gradients: dict[int, Tensor], samples: int, like: Tensor) -> Tensor:
-    """What the constants of a pass contribute to the score, (samples,)."""
-    total = like.new_zeros(samples)
+def absorbed_by_shifts(
+    recording: Recording, gradients: dict[int, Tensor], like: Tensor, readers: tuple[Layer, ...] | None = None
+) -> Tensor:
+    """What the constants of a pass, or those of some layers only, contribute to the score, of the shape of `like`
+    (samples,)."""
+    total = torch.zeros_like(like)
+    at = None if readers is None else {id(recording.layers[layer.name].output) for layer in readers}
     for shift, output in recording.shifts:
-        total = total + per_sample(shift * gradient_at(gradients, output))
+        if at is None or id(output) in at:
+            total = total + _product_per_sample(shift, gradient_at(gradients, output))
     return total
+
+
+def input_total(
+    structure: NetworkStructure, layers: tuple[LayerFactors, ...], explained: Tensor, absorbed: Tensor | float = 0.0
+) -> Tensor:
+    """What the input gets in all, (samples,): what its readers get, less what their own constants keep of it."""
+    readers = {layer.name for layer in structure.input_readers}
+    total = torch.zeros_like(explained)
+    for own in layers:
+        if own.layer.name in readers:
+            total = total + own.by_neuron.sum(dim=1).unflatten(0, (len(explained), -1)).sum(dim=1)
+    return total - absorbed
+
+
+def _product_per_sample(shift: Tensor, gradient: Tensor) -> Tensor:
+    """The sum over a sample of shift times gradient, (rows,); a shift of few numbers meets sums of the gradient."""
+    shape = [1] * (gradient.dim() - shift.dim()) + list(shift.shape)
+    alike = [place for place in range(1, gradient.dim()) if shape[place] == 1 and gradient.shape[place] > 1]
+    gradient = gradient.sum(dim=alike, keepdim=True) if alike else gradient
+    return per_sample(shift * gradient)
 
 
 def per_sample(tensor: Tensor) -> Tensor:

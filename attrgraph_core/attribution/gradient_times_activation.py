@@ -15,6 +15,7 @@ from attrgraph_core.attribution.factors import (
     absorbed_by_shifts,
     gradient_at,
     gradients_of,
+    input_total,
     layer_factors,
 )
 from attrgraph_core.attribution.network_pass import NetworkPass
@@ -31,7 +32,8 @@ class GradientTimesActivation(AttributionMethod):
 
     def factors(self, structure: NetworkStructure, batch: Batch) -> Factors:
         inputs = batch.inputs.detach()
-        if not structure.reads_tokens:
+        by_gradient = batch.needs_input_gradient(structure)
+        if by_gradient:
             inputs = inputs.clone().requires_grad_()
         network_pass = self.make_pass(structure)
         score = batch.target.score(network_pass.run(inputs))
@@ -39,6 +41,10 @@ class GradientTimesActivation(AttributionMethod):
         gradients = gradients_of(score, inputs, recording)
         with torch.no_grad():
             layers = tuple(layer_factors(record, gradients) for record in recording.layers.values())
-            own = None if structure.reads_tokens else inputs.detach() * gradient_at(gradients, inputs)
-            absorbed = absorbed_by_shifts(recording, gradients, len(inputs), score)
-        return Factors(layers, own, score.detach(), absorbed.detach())
+            absorbed = absorbed_by_shifts(recording, gradients, score)
+            own = inputs.detach() * gradient_at(gradients, inputs) if by_gradient else None
+            total = None
+            if not by_gradient and not structure.reads_tokens:
+                at_readers = absorbed_by_shifts(recording, gradients, score, structure.input_readers)
+                total = input_total(structure, layers, score, at_readers)
+        return Factors(layers, own, score.detach(), absorbed, total)

@@ -1,6 +1,7 @@
 """Sums of attributions over batches, group by group, and the graphs that are made of them.
 
-Memory holds one matrix of edges a layer and group (two with absolute values), however many samples there are.
+Memory holds one matrix of edges a layer and group (two with absolute values), however many samples there are. Without
+absolute values of single samples, those of the sums take their place.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.attribution_graph import AttributionGraph
 from attrgraph_core.graph.sparsify import EdgeLimits, strongest_in_rows
 
-Pair = tuple[Tensor, Tensor]
+Pair = tuple[Tensor, Tensor | None]
 
 
 @dataclass
@@ -31,41 +32,47 @@ class Sums:
     edges: dict[str, Pair] = field(default_factory=dict)
     stabilisers: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, structure: NetworkStructure, factors: Factors, chosen: Tensor | None, absolute: bool) -> None:
-        """Add the chosen samples (all by default) of a batch."""
-        explained = _rows(factors.explained, chosen, 1)
+    def add(
+        self, structure: NetworkStructure, factors: Factors, absolute: bool, samples: slice = slice(None)
+    ) -> None:
+        """Add a batch, or some of its samples."""
+        count = len(factors.explained)
+        explained = factors.explained[samples]
         self.sample_count += len(explained)
         self.explained += float(explained.abs().sum())
-        rows = factors.rows_per_sample
         at_input = factors.input_attribution
         if at_input is not None:
-            at_input = structure.input_map.sum(_rows(at_input, chosen, rows))
-            at_input = at_input.unflatten(0, (-1, rows)).sum(dim=1)
+            at_input = structure.input_map.sum(_rows(at_input, samples, count))
+            at_input = at_input.unflatten(0, (len(explained), -1)).sum(dim=1)
         for layer_factors in factors.layers:
-            tokens = self._add_layer(layer_factors, chosen, rows, absolute)
+            tokens = self._add_layer(layer_factors, samples, count, absolute)
             if tokens is not None:  # what tokens get is what their embeddings get
                 at_input = tokens if at_input is None else at_input + tokens
-        assert at_input is not None
-        _add(self.attributions, INPUT, at_input.sum(dim=0), at_input.abs().sum(dim=0))
-        gap = explained - per_sample(at_input) - _rows(factors.absorbed, chosen, 1)
-        self.gap += float(gap.abs().sum())
+        if at_input is not None:
+            _add(self.attributions, INPUT, at_input.sum(dim=0), at_input.abs().sum(dim=0))
+            total = per_sample(at_input)
+        else:
+            assert factors.input_total is not None
+            total = factors.input_total[samples]
+        self.gap += float((explained - total - factors.absorbed[samples]).abs().sum())
 
-    def _add_layer(self, own: LayerFactors, chosen: Tensor | None, rows: int, absolute: bool) -> Tensor | None:
+    def _add_layer(self, own: LayerFactors, samples: slice, count: int, absolute: bool) -> Tensor | None:
         """Add a layer; gives what each input token got, where the layer embeds tokens."""
         layer = own.layer
-        of_neuron = layer.neurons.sum(_rows(own.attribution, chosen, rows)).unflatten(0, (-1, rows)).sum(dim=1)
+        rows = len(own.gradient) // count
+        of_neuron = _rows(own.by_neuron, samples, count).unflatten(0, (-1, rows)).sum(dim=1)
         _add(self.attributions, layer.name, of_neuron.sum(dim=0), of_neuron.abs().sum(dim=0))
         if own.stabiliser is not None:
-            kept = layer.neurons.sum(_rows(own.stabiliser, chosen, rows)).sum(dim=0)
+            kept = layer.neurons.sum(_rows(own.stabiliser, samples, count)).sum(dim=0)
             self.stabilisers[layer.name] = self.stabilisers.get(layer.name, 0.0) + _wide(kept)
         if own.terms:
             terms = tuple(
-                Term(_rows(term.source, chosen, rows), _rows(term.target, chosen, rows), term.weight)
+                Term(_rows(term.source, samples, count), _rows(term.target, samples, count), term.weight)
                 for term in own.terms
             )
-            _add(self.edges, layer.name, *contract_edges(layer, terms, rows, absolute))
+            _add(self.edges, layer.name, *contract_edges(layer, terms, len(own.terms[0].source) // count, absolute))
             return None
-        shares = [_rows(share, chosen, rows) for share in own.shares]
+        shares = [_rows(share, samples, count) for share in own.shares]
         if layer.operation == "junction":
             edges = junction_edges(layer, shares, rows)
             _add(self.edges, layer.name, edges.sum(dim=0), edges.abs().sum(dim=0))
@@ -79,7 +86,7 @@ class Sums:
         total = Sums(self.sample_count + other.sample_count, self.explained + other.explained, self.gap + other.gap)
         for name in ("attributions", "edges"):
             own, more = getattr(self, name), getattr(other, name)
-            setattr(total, name, {key: (own[key][0] + more[key][0], own[key][1] + more[key][1]) for key in own})
+            setattr(total, name, {key: _plus(own[key], more[key]) for key in own})
         total.stabilisers = {key: value + other.stabilisers[key] for key, value in self.stabilisers.items()}
         return total
 
@@ -111,7 +118,7 @@ def _neurons(structure: NetworkStructure, sums: Sums) -> pd.DataFrame:
     layers = {layer.name: layer for layer in structure.layers}
     tables = []
     for name, kind in kinds.items():
-        signed, absolute = (_mean(part, sums) for part in sums.attributions[name])
+        signed, absolute = _attributions(structure, sums, name)
         absorbed = stabilised = np.zeros_like(signed)
         if name in layers:
             arriving = _mean(sums.edges[name][0].sum(dim=1), sums)
@@ -126,11 +133,25 @@ def _neurons(structure: NetworkStructure, sums: Sums) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def _attributions(structure: NetworkStructure, sums: Sums, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean attributions of a layer's neurons and mean absolute ones; the input's may be those of its edges."""
+    if name in sums.attributions:
+        signed, absolute = sums.attributions[name]
+        return _mean(signed, sums), _mean(_absolute(signed, absolute), sums)
+    total = np.zeros(structure.input_map.width)
+    for layer in structure.input_readers:
+        edges = _mean(sums.edges[layer.name][0], sums)
+        of_input = _are_there(layer, sums) & (layer.sources.neurons.numpy() < len(total))
+        sources = np.broadcast_to(layer.sources.neurons.numpy(), edges.shape)
+        total += np.bincount(sources[of_input], weights=edges[of_input], minlength=len(total))
+    return total, np.abs(total)
+
+
 def _totals(structure: NetworkStructure, sums: Sums) -> dict[str, np.ndarray]:
     """Sums of absolute edges into and out of each neuron of the network."""
     total_in, total_out = (np.zeros(sum(structure.widths.values())) for _ in range(2))
     for layer in structure.layers:
-        absolute = _mean(sums.edges[layer.name][1], sums).astype(np.float64)
+        absolute = _mean(_absolute(*sums.edges[layer.name]), sums).astype(np.float64)
         there = _are_there(layer, sums)
         total_in[layer.offset : layer.offset + layer.width] = (absolute * there).sum(axis=1)
         sources = np.broadcast_to(layer.sources.neurons.numpy(), absolute.shape)
@@ -155,7 +176,7 @@ def _edges(structure: NetworkStructure, sums: Sums, keep: EdgeLimits | None) -> 
 def _layer_edges(
     layer: Layer, sums: Sums, names: np.ndarray, starts: np.ndarray, keep: EdgeLimits | None
 ) -> pd.DataFrame:
-    signed, absolute = (_mean(part, sums) for part in sums.edges[layer.name])
+    signed, absolute = (_mean(part, sums) for part in (sums.edges[layer.name][0], _absolute(*sums.edges[layer.name])))
     sources = np.broadcast_to(layer.sources.neurons.numpy(), signed.shape)
     targets = np.broadcast_to(np.arange(layer.width)[:, None], signed.shape)
     there = sources >= 0
@@ -171,17 +192,27 @@ def _layer_edges(
     })  # fmt: skip
 
 
-def _rows(values: Tensor, chosen: Tensor | None, rows: int) -> Tensor:
-    """The rows of the chosen samples."""
-    if chosen is None:
+def _rows(values: Tensor, samples: slice, count: int) -> Tensor:
+    """The rows of some of `count` samples."""
+    if samples == slice(None):
         return values
-    return values[chosen if rows == 1 else chosen.repeat_interleave(rows)]
+    rows = len(values) // count
+    return values[samples.start * rows : samples.stop * rows]
 
 
-def _add(total: dict[str, Pair], name: str, signed: Tensor, absolute: Tensor) -> None:
-    signed, absolute = _wide(signed), _wide(absolute)
-    before = total.get(name)
-    total[name] = (signed, absolute) if before is None else (before[0] + signed, before[1] + absolute)
+def _add(total: dict[str, Pair], name: str, signed: Tensor, absolute: Tensor | None) -> None:
+    added = _wide(signed), None if absolute is None else _wide(absolute)
+    total[name] = _plus(total[name], added) if name in total else added
+
+
+def _plus(one: Pair, other: Pair) -> Pair:
+    if one[1] is None or other[1] is None:
+        return one[0] + other[0], None
+    return one[0] + other[0], one[1] + other[1]
+
+
+def _absolute(signed: Tensor, absolute: Tensor | None) -> Tensor:
+    return signed.abs() if absolute is None else absolute
 
 
 def _wide(values: Tensor) -> Tensor:

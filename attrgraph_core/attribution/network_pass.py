@@ -83,7 +83,7 @@ class NetworkPass(fx.Interpreter):
     def weighted(self, layer: Layer, values: Any) -> Any:
         """The output of a layer with weights, recorded."""
         bias = layer.bias()
-        output = layer.apply(values, layer.weight(), bias)
+        output = differentiable(layer.apply(values, layer.weight(), bias))
         self.recording.layers[layer.name] = LayerRecord(layer, (values,), output)
         if bias is not None:
             self.keep_shift(channel_shape(bias, output, layer), output)
@@ -143,6 +143,11 @@ class NetworkPass(fx.Interpreter):
         if node.op == "placeholder":
             return True
         return node.op != "get_attr" and self.structure.kinds.get(node, "constant") != "constant"
+
+
+def differentiable(output: Tensor) -> Tensor:
+    """The output of a layer, from which on derivatives are taken where nobody asks for those of the input."""
+    return output.requires_grad_() if torch.is_grad_enabled() else output
 
 
 def alias(values: Tensor) -> Tensor:

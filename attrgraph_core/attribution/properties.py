@@ -98,7 +98,7 @@ def measure_costs(names: Iterable[str] | None = None, rounds: int = 3, seed: int
         ratios = []
         for number in range(rounds + 1):
             step = _seconds(lambda: _step(network, inputs, labels))
-            own = _seconds(lambda: Sums().add(structure, method.factors(structure, batch), None, True))  # noqa: B023
+            own = _seconds(lambda: Sums().add(structure, method.factors(structure, batch), True))  # noqa: B023
             ratios += [own * len(inputs) / count / step] if number else []  # the first warms up
         costs[name] = statistics.median(ratios)
     return costs

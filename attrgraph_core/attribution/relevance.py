@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 
 from attrgraph_core.attribution.attention import attention_weights, stop_at_weights
 from attrgraph_core.attribution.gradient_times_activation import GradientTimesActivation
-from attrgraph_core.attribution.network_pass import LayerRecord, NetworkPass, alias, channel_shape
+from attrgraph_core.attribution.network_pass import LayerRecord, NetworkPass, alias, channel_shape, differentiable
 from attrgraph_core.attribution.normalisation import normalisation
 from attrgraph_core.attribution.relevance_rules import Epsilon, GeneralisedGamma, Rule
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
@@ -82,7 +82,7 @@ class _RelevancePass(NetworkPass):
             is_whole = weight.data_ptr() == own_weight.data_ptr() and source.data_ptr() == values.data_ptr()
             part = whole if is_whole else layer.apply(_through(source, values), weight, None)
             result = result + factor * (part - part.detach())
-        result = alias(result)
+        result = differentiable(alias(result))
         self.recording.layers[layer.name] = LayerRecord(
             layer, (values,), result, pieces=shared.pieces, stabiliser=shared.stabiliser
         )

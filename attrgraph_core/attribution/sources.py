@@ -61,6 +61,14 @@ class NeuronMap:
         return flat.new_zeros(len(flat), self.width).index_add_(1, self.index.to(flat.device), flat)
 
 
+    def product_sum(self, values: Tensor, factors: Tensor) -> Tensor:
+        """Sums of `values` times `factors`, each (samples, ...), by neuron, (samples, width)."""
+        if self.dimension != 0 or values.dim() < 3:
+            return self.sum(values * factors)
+        # A product of vectors a channel: no tensor of products.
+        return (values.flatten(2).unsqueeze(2) @ factors.flatten(2).unsqueeze(3)).flatten(1)
+
+
 @dataclass(frozen=True, eq=False)
 class Sources:
     """The neurons that a layer reads, and where its edges are found among its weights.

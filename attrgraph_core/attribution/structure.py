@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from torch import Tensor, fx, nn
 
@@ -91,6 +92,28 @@ class NetworkStructure:
             for layer in self.layers
             if isinstance(layer.module, TRAINABLE) and str(layer.node.target) == layer.name
         )
+
+    @cached_property
+    def input_readers(self) -> tuple[Layer, ...]:
+        """The layers with weights that read the input and nothing else, moved or scaled at most; none where anything
+        else reads it.
+
+        What the input gets is then what its edges give it, and what they read is linear in it.
+        """
+        readers: dict[str, Layer] = {}
+        reached = [next(node for node in self.traced.graph.nodes if node.op == "placeholder")]
+        for node in reached:
+            for user in node.users:
+                kind = self.kinds.get(user, "constant")
+                if kind == "weighted":
+                    readers |= {layer.name: layer for layer in self.layers_of_node[user]}
+                    if any(int(layer.sources.neurons.max()) >= self.input_map.width for layer in readers.values()):
+                        return ()
+                elif kind == "linear":
+                    reached.append(user)
+                elif kind != "constant":
+                    return ()
+        return tuple(readers.values())
 
     @property
     def widths(self) -> dict[str, int]:

@@ -57,7 +57,7 @@ def top_influence_counts(
             with torch.enable_grad():
                 factors = asked.factors(structure, Batch(inputs[part], Logits(labels[part]), baselines))
             for own in factors.layers:
-                strongest = _strongest(_edges(own, factors.rows_per_sample), k)
+                strongest = _strongest(_edges(own, len(factors.explained)), k)
                 for label in labels[part].unique().tolist():
                     count = strongest[labels[part] == label].sum(dim=0)
                     key = (label, own.layer.name)
@@ -65,11 +65,12 @@ def top_influence_counts(
     return pd.concat(_tables(structure, counts), ignore_index=True)
 
 
-def _edges(own: LayerFactors, rows: int) -> Tensor:
+def _edges(own: LayerFactors, samples: int) -> Tensor:
     """Edges of each sample, (samples, targets, edges a target)."""
+    rows = len(own.gradient) // samples
     with torch.no_grad():
         if own.terms:
-            return edges_per_sample(own.layer, own.terms, rows)
+            return edges_per_sample(own.layer, own.terms, len(own.terms[0].source) // samples)
         if own.layer.operation == "junction":
             return junction_edges(own.layer, list(own.shares), rows)
         return embedding_edges(own.layer, own.shares[0], rows)

@@ -56,7 +56,7 @@ def sums_of(structure, inputs, name, labels):
     factors = attribution_method(name).factors(structure, Batch(inputs, Logits(labels), baseline))
     sums = Sums()
     with torch.no_grad():
-        sums.add(structure, factors, None, absolute=False)
+        sums.add(structure, factors, absolute=False)
     return sums
 
 
