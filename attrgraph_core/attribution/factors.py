@@ -19,8 +19,8 @@ class LayerFactors:
 
     Its attribution is `values` (rows, *output), its output or the output's difference from the baseline, times
     `gradient` (rows, *output), or multiplier. `terms` make the edges of a layer with weights; `shares` (rows, *output)
-    are those of a junction's operands, or of an embedding's features. `stabiliser` (rows, *output) is what an LRP
-    rule's stabiliser kept. Terms may have fewer rows than the layer, where a method has summed over them.
+    are those of a junction's operands, or of an embedding's features. `stabilised` (rows, width) is what an LRP rule's
+    stabiliser kept of each neuron.
     """
 
     layer: Layer
@@ -28,7 +28,7 @@ class LayerFactors:
     gradient: Tensor
     terms: tuple[Term, ...] = ()
     shares: tuple[Tensor, ...] = ()
-    stabiliser: Tensor | None = None
+    stabilised: Tensor | None = None
 
     @property
     def attribution(self) -> Tensor:
@@ -104,7 +104,8 @@ def gradients_of(score: Tensor, inputs: Tensor, recording: Recording) -> dict[in
     for record in recording.layers.values():
         wanted.append(record.output)
         wanted += record.inputs if record.layer.operation == "junction" else ()
-    wanted += [output for _, output in recording.shifts]
+        wanted += [piece.output for piece in record.pieces]
+    wanted += [shift.output for shift in recording.shifts]
     wanted = [tensor for tensor in {id(tensor): tensor for tensor in wanted}.values() if tensor.requires_grad]
     # A dead layer may cut the score off from what lies below: nothing flows, so its gradient is zero.
     found = torch.autograd.grad(score.sum(), wanted, allow_unused=True)
@@ -138,9 +139,11 @@ def layer_factors(record: LayerRecord, gradients: dict[int, Tensor]) -> LayerFac
     if layer.operation == "embedding":
         return LayerFactors(layer, output, gradient, shares=(output * gradient,))
     if record.pieces:
-        terms = tuple(Term(source, factor * gradient, weight) for source, weight, factor in record.pieces)
-        kept = None if record.stabiliser is None else record.stabiliser * gradient
-        return LayerFactors(layer, output, gradient, terms=terms, stabiliser=kept)
+        targets = [gradient_at(gradients, piece.output) for piece in record.pieces]
+        pairs = list(zip(record.pieces, targets, strict=True))
+        terms = tuple(Term(piece.source, target, piece.weight) for piece, target in pairs)
+        kept = [layer.neurons.product_sum(piece.stabiliser, target) for piece, target in pairs]
+        return LayerFactors(layer, output, gradient, terms=terms, stabilised=torch.stack(kept).sum(dim=0))
     return LayerFactors(layer, output, gradient, terms=(Term(sources[0], gradient),))
 
 
@@ -150,10 +153,9 @@ def absorbed_by_shifts(
     """What the constants of a pass, or those of some layers only, contribute to the score, of the shape of `like`
     (samples,)."""
     total = torch.zeros_like(like)
-    at = None if readers is None else {id(recording.layers[layer.name].output) for layer in readers}
-    for shift, output in recording.shifts:
-        if at is None or id(output) in at:
-            total = total + _product_per_sample(shift, gradient_at(gradients, output))
+    for shift in recording.shifts:
+        if readers is None or shift.layer in readers:
+            total = total + _product_per_sample(shift.value, gradient_at(gradients, shift.output))
     return total
 
 
@@ -173,8 +175,10 @@ def _product_per_sample(shift: Tensor, gradient: Tensor) -> Tensor:
     """The sum over a sample of shift times gradient, (rows,); a shift of few numbers meets sums of the gradient."""
     shape = [1] * (gradient.dim() - shift.dim()) + list(shift.shape)
     alike = [place for place in range(1, gradient.dim()) if shape[place] == 1 and gradient.shape[place] > 1]
-    gradient = gradient.sum(dim=alike, keepdim=True) if alike else gradient
-    return per_sample(shift * gradient)
+    if alike:
+        return per_sample(shift * gradient.sum(dim=alike, keepdim=True))
+    whole = shift.expand_as(gradient).reshape(len(gradient), 1, -1)
+    return (whole @ gradient.reshape(len(gradient), -1, 1)).flatten()
 
 
 def per_sample(tensor: Tensor) -> Tensor:

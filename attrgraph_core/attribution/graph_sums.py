@@ -62,8 +62,8 @@ class Sums:
         rows = len(own.gradient) // count
         of_neuron = _rows(own.by_neuron, samples, count).unflatten(0, (-1, rows)).sum(dim=1)
         _add(self.attributions, layer.name, of_neuron.sum(dim=0), of_neuron.abs().sum(dim=0))
-        if own.stabiliser is not None:
-            kept = layer.neurons.sum(_rows(own.stabiliser, samples, count)).sum(dim=0)
+        if own.stabilised is not None:
+            kept = _rows(own.stabilised, samples, count).sum(dim=0)
             self.stabilisers[layer.name] = self.stabilisers.get(layer.name, 0.0) + _wide(kept)
         if own.terms:
             terms = tuple(

@@ -21,7 +21,7 @@ class LayerRecord:
     """A layer in a pass: `inputs` (one, a junction's operands are several) and `output`, samples first.
 
     `reference_inputs` and `reference_output` are those of the baseline, where there is one. `pieces` are the parts that
-    a rule splits a layer's product into, as (source, weight, factor of the output's gradient).
+    a rule splits a layer's product into.
     """
 
     layer: Layer
@@ -29,16 +29,34 @@ class LayerRecord:
     output: Tensor
     reference_inputs: tuple[Tensor, ...] = ()
     reference_output: Tensor | None = None
-    pieces: tuple[tuple[Tensor, Tensor, Tensor], ...] = ()
-    stabiliser: Tensor | None = None
+    pieces: tuple["PieceRecord", ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class PieceRecord:
+    """A part of a layer's product: `output` of `source` by `weight`, and the `stabiliser` beside it."""
+
+    source: Tensor
+    weight: Tensor
+    output: Tensor
+    stabiliser: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Shift:
+    """A constant that is part of a tensor of the pass, of layer `layer` where it is one's: a bias, a stabiliser."""
+
+    value: Tensor
+    output: Tensor
+    layer: Layer | None
 
 
 @dataclass
 class Recording:
-    """The layers of a pass in order, and what constants shift: (shift, the output that it is part of)."""
+    """The layers of a pass in order, and the constants in it."""
 
     layers: dict[str, LayerRecord] = field(default_factory=dict)
-    shifts: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    shifts: list[Shift] = field(default_factory=list)
 
 
 class NetworkPass(fx.Interpreter):
@@ -72,9 +90,9 @@ class NetworkPass(fx.Interpreter):
             self.keep_shift(self._at_zero(node, arguments, keywords), output)
         return output
 
-    def keep_shift(self, shift: Tensor, output: Tensor) -> None:
+    def keep_shift(self, shift: Tensor, output: Tensor, layer: Layer | None = None) -> None:
         if self.keep_shifts:
-            self.recording.shifts.append((shift.detach(), output))
+            self.recording.shifts.append(Shift(shift.detach(), output, layer))
 
     def pass_weighted(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
         (layer,) = self.structure.layers_of_node[node]
@@ -86,7 +104,7 @@ class NetworkPass(fx.Interpreter):
         output = differentiable(layer.apply(values, layer.weight(), bias))
         self.recording.layers[layer.name] = LayerRecord(layer, (values,), output)
         if bias is not None:
-            self.keep_shift(channel_shape(bias, output, layer), output)
+            self.keep_shift(channel_shape(bias, output, layer), output, layer)
         return output
 
     def pass_embedding(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:

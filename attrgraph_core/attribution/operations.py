@@ -92,6 +92,9 @@ _FUNCTION_KINDS: dict[str, frozenset[Any]] = {
                          functional.scaled_dot_product_attention}),
 }  # fmt: skip
 
+_HOMOGENEOUS_MODULES = (nn.ReLU, nn.LeakyReLU, nn.PReLU)
+_HOMOGENEOUS_FUNCTIONS = (torch.relu, functional.relu, functional.leaky_relu, "relu", "relu_")
+
 _SHAPE_METHODS = frozenset({"size", "dim", "numel", "__len__", "ndimension", "stride", "is_floating_point"})
 
 
@@ -109,3 +112,8 @@ def operation_kind(operation: Any) -> str | None:
 
 def is_scaled_dot_product(operation: Any) -> bool:
     return operation is functional.scaled_dot_product_attention
+
+
+def is_homogeneous(operation: Any) -> bool:
+    """Whether an activation is linear on either side of zero, `f(cz) = c f(z)` for c > 0, so that `f(z) = z f'(z)`."""
+    return isinstance(operation, _HOMOGENEOUS_MODULES) or operation in _HOMOGENEOUS_FUNCTIONS

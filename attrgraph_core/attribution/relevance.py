@@ -16,9 +16,18 @@ import torch
 from torch import Tensor, fx, nn
 
 from attrgraph_core.attribution.attention import attention_weights, stop_at_weights
+from attrgraph_core.attribution.given_derivative import with_derivative
 from attrgraph_core.attribution.gradient_times_activation import GradientTimesActivation
-from attrgraph_core.attribution.network_pass import LayerRecord, NetworkPass, alias, channel_shape, differentiable
+from attrgraph_core.attribution.network_pass import (
+    LayerRecord,
+    NetworkPass,
+    PieceRecord,
+    alias,
+    channel_shape,
+    differentiable,
+)
 from attrgraph_core.attribution.normalisation import normalisation
+from attrgraph_core.attribution.operations import is_homogeneous
 from attrgraph_core.attribution.relevance_rules import Epsilon, GeneralisedGamma, Rule
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
 from attrgraph_core.errors import AttrGraphError
@@ -71,31 +80,31 @@ class _RelevancePass(NetworkPass):
         self.rule_of = rule_of
 
     def weighted(self, layer: Layer, values: Tensor) -> Tensor:
-        own_weight, bias = layer.weight(), layer.bias()
-        whole = layer.apply(values, own_weight, None)
+        own_weight = layer.weight()
+        whole = differentiable(layer.apply(values, own_weight, layer.bias()))
         with torch.no_grad():
-            output = whole.detach()
-            output = output if bias is None else output + channel_shape(bias, output, layer)
-            shared = self.rule_of(layer).share(layer, values.detach(), output)
-        result = output
-        for source, weight, factor in shared.pieces:
-            is_whole = weight.data_ptr() == own_weight.data_ptr() and source.data_ptr() == values.data_ptr()
-            part = whole if is_whole else layer.apply(_through(source, values), weight, None)
-            result = result + factor * (part - part.detach())
-        result = differentiable(alias(result))
-        self.recording.layers[layer.name] = LayerRecord(
-            layer, (values,), result, pieces=shared.pieces, stabiliser=shared.stabiliser
-        )
-        self.keep_shift(shared.bias + shared.stabiliser, result)
+            pieces = self.rule_of(layer).pieces(layer, values.detach(), whole.detach())
+        records = []
+        for piece in pieces:
+            is_whole = piece.weight.data_ptr() == own_weight.data_ptr() and piece.source.data_ptr() == values.data_ptr()
+            part = whole if is_whole else layer.apply(_through(piece.source, values), piece.weight, None)
+            records.append(PieceRecord(piece.source, piece.weight, differentiable(part), piece.stabiliser))
+            if piece.bias is not None:
+                self.keep_shift(channel_shape(piece.bias, part, layer), part, layer)
+            self.keep_shift(piece.stabiliser, part, layer)
+        slopes = [(record.output, piece.factor) for record, piece in zip(records, pieces, strict=True)]
+        result = with_derivative(whole.detach(), *slopes)
+        self.recording.layers[layer.name] = LayerRecord(layer, (values,), result, pieces=tuple(records))
         return result
 
     def pass_elementwise(self, node: fx.Node, arguments: Any, keywords: Any) -> Tensor:
+        if is_homogeneous(self.operation(node)):
+            return self.plain(node, arguments, keywords)  # its derivative is y / z
         values = arguments[0]
         with torch.no_grad():
             output = self.plain(node, arguments, keywords)
             safe = torch.where(values.abs() < SMALLEST_VALUE, torch.where(values < 0, -1, 1) * SMALLEST_VALUE, values)
-            ratio = output / safe
-        return output + ratio * (values - values.detach())
+        return with_derivative(output, (values, output / safe))
 
     def pass_multiply(self, node: fx.Node, arguments: Any, keywords: Any) -> Tensor:
         (layer,) = self.structure.layers_of_node[node]

@@ -10,22 +10,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attrgraph_core.attribution.network_pass import channel_shape
 from attrgraph_core.attribution.structure import Layer
 from attrgraph_core.errors import AttrGraphError
 
-Piece = tuple[Tensor, Tensor, Tensor]
-
-
 @dataclass(frozen=True, eq=False)
-class Shared:
-    """How relevance is shared: `pieces` (source, weight, factor); what `bias` and `stabiliser` keep, per `R/z`.
+class Piece:
+    """A part of a layer's product, apply(`source`, `weight`), that passes `factor` times `R_j / z_j` on.
 
-    Of several pieces at most one has a share in an edge of a sample: by the signs of source and neuron, for one.
+    `bias` (out,) and `stabiliser`, of the output's shape, keep what they are of it.
     """
 
-    pieces: tuple[Piece, ...]
-    bias: Tensor
+    source: Tensor
+    weight: Tensor
+    factor: Tensor
+    bias: Tensor | None
     stabiliser: Tensor
 
 
@@ -33,8 +31,11 @@ class Rule(ABC):
     """A rule for one layer."""
 
     @abstractmethod
-    def share(self, layer: Layer, values: Tensor, output: Tensor) -> Shared:
-        """Parts of `output` = layer(`values`); a factor is multiplied with `R_j / z_j`, the gradient of LRP."""
+    def pieces(self, layer: Layer, values: Tensor, output: Tensor) -> tuple[Piece, ...]:
+        """Parts of `output` = layer(`values`), whose factors are multiplied with `R_j / z_j`, the gradient of LRP.
+
+        Of several at most one has a share in an edge of a sample: by the signs of source and neuron, for one.
+        """
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,9 @@ class Epsilon(Rule):
     def __post_init__(self) -> None:
         _check_positive("epsilon", self.epsilon)
 
-    def share(self, layer: Layer, values: Tensor, output: Tensor) -> Shared:
-        stabiliser = self.epsilon * _sign(output)
-        factor = output / (output + stabiliser)
-        return Shared(((values, layer.weight(), factor),), _shape_of_bias(layer, output) * factor, stabiliser * factor)
+    def pieces(self, layer: Layer, values: Tensor, output: Tensor) -> tuple[Piece, ...]:
+        stabiliser = _stabiliser(self.epsilon, output)
+        return (Piece(values, layer.weight(), output / (output + stabiliser), layer.bias(), stabiliser),)
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,13 @@ class Gamma(Rule):
         _check_positive("gamma", self.gamma)
         _check_positive("epsilon", self.epsilon)
 
-    def share(self, layer: Layer, values: Tensor, output: Tensor) -> Shared:
+    def pieces(self, layer: Layer, values: Tensor, output: Tensor) -> tuple[Piece, ...]:
         weight = _favour(layer.weight(), self.gamma, positive=True)
         bias = layer.bias()
         bias = None if bias is None else _favour(bias, self.gamma, positive=True)
         favoured = layer.apply(values, weight, bias)
-        stabiliser = self.epsilon * _sign(favoured)
-        factor = output / (favoured + stabiliser)
-        own = favoured.new_zeros(()) if bias is None else channel_shape(bias, output, layer)
-        return Shared(((values, weight, factor),), own * factor, stabiliser * factor)
+        stabiliser = _stabiliser(self.epsilon, favoured)
+        return (Piece(values, weight, output / (favoured + stabiliser), bias, stabiliser),)
 
 
 @dataclass(frozen=True)
@@ -85,38 +83,31 @@ class GeneralisedGamma(Rule):
         _check_positive("gamma", self.gamma)
         _check_positive("epsilon", self.epsilon)
 
-    def share(self, layer: Layer, values: Tensor, output: Tensor) -> Shared:
+    def pieces(self, layer: Layer, values: Tensor, output: Tensor) -> tuple[Piece, ...]:
         weight, bias = layer.weight(), layer.bias()
         favours = {sign: _favour(weight, self.gamma, positive=sign) for sign in (True, False)}
         parts = {True: values.clamp(min=0), False: values.clamp(max=0)}
         pieces: list[Piece] = []
-        kept_by_bias = kept_by_stabiliser = torch.zeros_like(output)
         for sign in (True, False):
             chosen = ((output > 0) if sign else (output < 0)).to(output)
             own = None if bias is None else _favour(bias, self.gamma, positive=sign)
             # A source of the neuron's sign counts more by positive weights, one of the other sign by negative ones.
             total = layer.apply(parts[True], favours[sign], own) + layer.apply(parts[False], favours[not sign], None)
-            stabiliser = self.epsilon * _sign(total)
+            stabiliser = _stabiliser(self.epsilon, total)
             factor = chosen * output / (total + stabiliser)
-            pieces += [(parts[True], favours[sign], factor), (parts[False], favours[not sign], factor)]
-            if own is not None:
-                kept_by_bias = kept_by_bias + channel_shape(own, output, layer) * factor
-            kept_by_stabiliser = kept_by_stabiliser + stabiliser * factor
-        return Shared(tuple(pieces), kept_by_bias, kept_by_stabiliser)
+            # Of both pieces one has the ledger.
+            pieces.append(Piece(parts[True], favours[sign], factor, own, stabiliser))
+            pieces.append(Piece(parts[False], favours[not sign], factor, None, torch.zeros_like(stabiliser)))
+        return tuple(pieces)
 
 
-def _sign(values: Tensor) -> Tensor:
-    """1 at zero, too: a stabiliser that vanishes would stabilise nothing."""
-    return torch.where(values < 0, -1.0, 1.0).to(values)
+def _stabiliser(epsilon: float, values: Tensor) -> Tensor:
+    """ε with the sign of each value; not 0 at zero, where it would stabilise nothing."""
+    return torch.full((), epsilon, dtype=values.dtype, device=values.device).copysign(values)
 
 
 def _favour(weight: Tensor, gamma: float, positive: bool) -> Tensor:
     return weight + gamma * (weight.clamp(min=0) if positive else weight.clamp(max=0))
-
-
-def _shape_of_bias(layer: Layer, output: Tensor) -> Tensor:
-    bias = layer.bias()
-    return output.new_zeros(()) if bias is None else channel_shape(bias, output, layer)
 
 
 def _check_positive(name: str, value: float) -> None:

@@ -7,23 +7,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attrgraph_core.attribution.given_derivative import with_derivative
+
 SMALLEST_DIFFERENCE = 1e-10  # Captum's; below it the multiplier is the derivative
 
 
 def rescale(function: Callable[[Tensor], Tensor], values: Tensor, baseline: Tensor) -> Tensor:
-    """`function(values)`, whose derivative is `(f(x) - f(x')) / (x - x')` relative to `baseline`."""
+    """`function(values)`, whose derivative is `(f(x) - f(x')) / (x - x')` relative to `baseline`.
+
+    `function` must not work in place.
+    """
     outer = values.detach()
-    with torch.enable_grad():
-        leaf = outer.clone().requires_grad_()
-        output = function(leaf)
-        (derivative,) = torch.autograd.grad(output.sum(), leaf)
-    output = output.detach()
     with torch.no_grad():
+        output = function(outer)
         difference = outer - baseline
+        slope = (output - function(baseline)) / difference
         tiny = difference.abs() < SMALLEST_DIFFERENCE
-        slope = (output - function(baseline.clone())) / torch.where(tiny, 1.0, difference)
-        slope = torch.where(tiny, derivative, slope)
-    return output + slope * (values - outer)
+        if bool(tiny.any()):
+            slope = torch.where(tiny, _derivative(function, outer), slope)
+    return with_derivative(output, (values, slope))
+
+
+def _derivative(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    with torch.enable_grad():
+        leaf = values.clone().requires_grad_()
+        (derivative,) = torch.autograd.grad(function(leaf).sum(), leaf)
+    return derivative
 
 
 def rescale_product(first: Tensor, second: Tensor, first_baseline: Tensor, second_baseline: Tensor) -> Tensor:
