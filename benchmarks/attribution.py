@@ -124,17 +124,22 @@ def edges_of(
     with evaluation_mode(network):
         structure = network_structure(network, inputs)
     _, baseline = make_baseline("zeros", inputs)
-    batch = Batch(inputs, Logits(labels), baseline, absolute)
-    class_size = len(inputs) // classes
+    at_once = method.samples_at_once(structure, 1) or len(inputs)
+    batches = [
+        Batch(part, Logits(own), baseline, absolute)
+        for part, own in zip(inputs.split(at_once), labels.split(at_once), strict=True)
+    ]
 
     def run() -> Sums:
-        with evaluation_mode(network), torch.enable_grad():
-            factors = method.factors(structure, batch)
-        with torch.no_grad():
-            for start in range(0, len(inputs), class_size):
-                sums = Sums()
-                sums.add(structure, factors, absolute, slice(start, start + class_size))
-        return sums
+        sums = [Sums() for _ in range(classes)]
+        for batch in batches:
+            size = len(batch.inputs) // classes
+            with evaluation_mode(network), torch.enable_grad():
+                factors = method.factors(structure, batch)
+            with torch.no_grad():
+                for number, own in enumerate(sums):
+                    own.add(structure, factors, absolute, slice(number * size, (number + 1) * size))
+        return sums[0]
 
     return run
 

@@ -21,7 +21,6 @@ from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.attribution_graph import AttributionGraph
 from attrgraph_core.graph.sparsify import EdgeLimits
 
-ROWS_AT_ONCE = 1024  # of a method that takes several rows a sample
 TARGETS = ("class", "label", "loss", "all")
 
 
@@ -125,8 +124,7 @@ class _Attribution:
         with evaluation_mode(self.model):
             structure, baselines = self._prepared(inputs)
             target.check(len(inputs), structure.output_layer.width)
-            rows = self.method.rows_per_sample(len(baselines))
-            size = len(inputs) if rows == 1 else max(1, ROWS_AT_ONCE // rows)
+            size = self.method.samples_at_once(structure, len(baselines)) or len(inputs)
             if groups is not None:  # samples of a group follow one another, so that their part is a slice
                 order = groups.argsort(stable=True)
                 inputs, target, groups = inputs[order.to(device)], target.part(order), groups[order]

@@ -72,7 +72,8 @@ class Conductance(AttributionMethod):
     def _from_pass(self, network_pass: NetworkPass, logits: Tensor, inputs: Tensor, batch: Batch) -> Factors:
         count, points = len(batch.baselines), self.steps + 1
         scores = batch.target.rows(count * points).score(logits)
-        gradients = gradients_of(scores / count, inputs, network_pass.recording)
+        # Halved here, so that the mean of two neighbours is their sum.
+        gradients = gradients_of(scores / (2 * count), inputs, network_pass.recording)
         with torch.no_grad():
             structure = network_pass.structure
             straight = set(structure.input_readers)
@@ -104,7 +105,7 @@ class Conductance(AttributionMethod):
     def _straight_layer(self, record: LayerRecord, gradients: dict[int, Tensor]) -> LayerFactors:
         """All steps of what is linear along the way are one, from end to end, by the mean gradient."""
         by_way = gradient_at(gradients, record.output).unflatten(0, (-1, self.steps + 1))
-        mean = (by_way.sum(dim=1) - (by_way[:, 0] + by_way[:, -1]) / 2) / self.steps
+        mean = (2 * by_way.sum(dim=1) - by_way[:, 0] - by_way[:, -1]) / self.steps
         way, read = (self._whole_way(values.detach()) for values in (record.output, record.inputs[0]))
         return LayerFactors(record.layer, way, mean, terms=(Term(read, mean),))
 
@@ -117,9 +118,10 @@ class Conductance(AttributionMethod):
         by_way = values.unflatten(0, (-1, self.steps + 1))
         return by_way[:, -1] - by_way[:, 0]
 
-    def _between(self, gradient: Tensor) -> Tensor:
-        by_way = gradient.unflatten(0, (-1, self.steps + 1))
-        return ((by_way[:, 1:] + by_way[:, :-1]) / 2).flatten(0, 1)
+    def _between(self, half_gradient: Tensor) -> Tensor:
+        """The mean gradient of a step, (samples and baselines and steps, ...)."""
+        by_way = half_gradient.unflatten(0, (-1, self.steps + 1))
+        return (by_way[:, 1:] + by_way[:, :-1]).flatten(0, 1)
 
 
 def _between(ends: Tensor, points: int) -> Tensor:

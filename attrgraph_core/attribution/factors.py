@@ -13,6 +13,11 @@ from attrgraph_core.attribution.structure import Layer, NetworkStructure
 from attrgraph_core.attribution.target import Target
 
 
+# Of a layer's output, where a sample is several rows: 16 MiB in float32. Memory of more than 32 MiB is fetched anew from
+# the system for every tensor, which costs as much as the arithmetic.
+ELEMENTS_AT_ONCE = 1 << 22
+
+
 @dataclass(frozen=True, eq=False)
 class LayerFactors:
     """A layer in a batch, rows first; a sample is one row or several that follow one another, and their sum.
@@ -95,6 +100,11 @@ class AttributionMethod(ABC):
     def rows_per_sample(self, background_count: int) -> int:
         """How many rows a sample takes in the largest pass."""
         return 1
+
+    def samples_at_once(self, structure: NetworkStructure, background_count: int) -> int | None:
+        """How many samples of a batch to take at once where they are several rows each; None for all."""
+        rows = self.rows_per_sample(background_count)
+        return None if rows == 1 else max(1, ELEMENTS_AT_ONCE // (rows * structure.largest_output))
 
 
 def gradients_of(score: Tensor, inputs: Tensor, recording: Recording) -> dict[int, Tensor]:

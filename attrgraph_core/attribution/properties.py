@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attrgraph_core.attribution.attribute import ROWS_AT_ONCE
 from attrgraph_core.attribution.factors import Batch
 from attrgraph_core.attribution.graph_sums import Sums
 from attrgraph_core.attribution.layout import network_structure
@@ -93,7 +92,7 @@ def measure_costs(names: Iterable[str] | None = None, rounds: int = 3, seed: int
         method = attribution_method(name)
         baselines = inputs[:8] if name in ("deepshap", "expected_gradients") else torch.zeros_like(inputs[:1])
         # As many samples at once as `attribute` takes, scaled to the batch.
-        count = max(1, min(len(inputs), ROWS_AT_ONCE // method.rows_per_sample(len(baselines))))
+        count = min(len(inputs), method.samples_at_once(structure, len(baselines)) or len(inputs))
         batch = Batch(inputs[:count], Logits(labels[:count]), baselines)
         ratios = []
         for number in range(rounds + 1):

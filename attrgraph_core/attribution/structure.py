@@ -116,6 +116,11 @@ class NetworkStructure:
         return tuple(readers.values())
 
     @property
+    def largest_output(self) -> int:
+        """How many elements the largest output of a layer has, the input among them."""
+        return max(len(neurons.index) for neurons in (self.input_map, *(layer.neurons for layer in self.layers)))
+
+    @property
     def widths(self) -> dict[str, int]:
         """How many neurons each layer has, the input first."""
         return {INPUT: self.input_map.width} | {layer.name: layer.width for layer in self.layers}
