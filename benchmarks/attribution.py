@@ -3,17 +3,22 @@
     python benchmarks/attribution.py [--rounds 5] [--threads 1] [--json FILE]
 
 All is measured in one process and interleaved: a round runs every contender once, a ratio is that of a round, and the
-median over rounds is printed with its spread (lowest and highest). A training step is forward, loss and backward,
-without the optimizer. `signed` are edges whose absolute value is that of their mean, `and absolute` adds the mean of
-absolute values over samples.
+median over rounds is printed with its spread (lowest and highest). Seconds are those of the processor on a CPU, of the
+clock on a GPU. A training step is forward, loss and backward, without the optimizer. `signed` are edges whose absolute
+value is that of their mean, `and absolute` adds the mean of absolute values over samples. zennit-crp is a peer where it
+is installed (`pip install --no-deps zennit-crp`). Memory is the peak of processes of their own, less what the libraries
+take.
 """
 
 import argparse
+import importlib.util
 import itertools
 import json
-import resource
 import statistics
+import subprocess
+import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +27,7 @@ from captum.attr import NeuronConductance
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attrgraph_core import EdgeLimits, attribute, attribute_dataset
 from attrgraph_core.attribution.baseline import make_baseline
 from attrgraph_core.attribution.conductance import Conductance
 from attrgraph_core.attribution.evaluation import evaluation_mode
@@ -80,7 +86,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--memory-of", choices=MEMORY, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.memory_of:
+        print(peak_memory(MEMORY[arguments.memory_of]))
+        return
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     figures: dict[str, dict[str, list[float]]] = {}
@@ -91,7 +101,8 @@ def main() -> None:
         show(name, figures[name], "x one training forward and backward pass")
     figures["peers"] = beside_peers(arguments.rounds, arguments.device)
     show("peers", figures["peers"], "x our time for the same result")
-    print(f"\npeak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+    figures["memory"] = {name: [measured_apart(name)] for name in MEMORY}
+    show("peak memory", figures["memory"], "MiB")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
 
@@ -144,6 +155,96 @@ def edges_of(
     return run
 
 
+def beside_zennit_crp(rounds: int) -> dict[str, list[float]]:
+    """How many times our time zennit-crp takes for the edges between the channels of two convolutions, one sample."""
+    if importlib.util.find_spec("crp") is None:
+        print("\nzennit-crp is not installed and left out: pip install --no-deps zennit-crp")
+        return {}
+    warnings.simplefilter("ignore", FutureWarning)
+    from crp.attribution import AttributionGraph, CondAttribution
+    from crp.concepts import ChannelConcept
+    from crp.graph import trace_model_graph
+    from zennit.composites import LayerMapComposite, layer_map_base
+    from zennit.rules import Epsilon
+
+    network = cnn()[0].eval()
+    inputs = torch.randn(1, 3, 32, 32)
+    names = ["0", "2"]
+    attributor = AttributionGraph(
+        CondAttribution(network), trace_model_graph(network, inputs, names), {name: ChannelConcept() for name in names}
+    )
+    composite = LayerMapComposite([*layer_map_base(1e-6), ((nn.Conv2d, nn.Linear), Epsilon(1e-6))])
+
+    def concept_by_concept() -> Tensor:
+        edges = torch.zeros(64, 32)
+        for concept in range(64):
+            _, found = attributor(
+                inputs.clone().requires_grad_(), composite, concept, "2", target=3, width=[32], abs_norm=False,
+                verbose=False,
+            )  # fmt: skip
+            for _, source, relevance in found["2", concept]:
+                edges[concept, source] = relevance
+        return edges
+
+    ours = edges_of(network, inputs, torch.tensor([3]), "lrp_epsilon", True)
+    torch.testing.assert_close(concept_by_concept(), ours().edges["2"][0], rtol=1e-3, atol=1e-6)
+    seconds = interleaved({"ours": ours, "crp": concept_by_concept}, rounds)
+    ratios = [own / base for own, base in zip(seconds["crp"], seconds["ours"], strict=True)]
+    return {"zennit-crp's AttributionGraph, one layer, beside all layers of ours": ratios}
+
+
+def dense_pair(samples: int = 64, keep: bool = True) -> None:
+    network = nn.Sequential(nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 10))
+    attribute_some(network, torch.randn(samples, 4096), keep)
+
+
+def resnet18(keep: bool = True) -> None:
+    from torchvision.models import resnet18 as make
+
+    attribute_some(make(num_classes=10), torch.randn(16, 3, 64, 64), keep)
+
+
+def streamed(batches: int) -> None:
+    network = nn.Sequential(nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10))
+    loader = ((torch.randn(64, 1024), torch.arange(64) % 10) for _ in range(batches))
+    attribute_dataset(network, loader, "label", absolute=False, keep=EdgeLimits())
+
+
+def attribute_some(network: nn.Module, inputs: Tensor, keep: bool) -> None:
+    attribute(network, inputs, torch.arange(len(inputs)) % 10, absolute=False, keep=EdgeLimits() if keep else None)
+
+
+MEMORY: dict[str, Callable[[], None]] = {
+    "dense pair 4096-4096, strongest edges": dense_pair,
+    "dense pair 4096-4096, all edges as a table": lambda: dense_pair(keep=False),
+    "resnet18 on 64x64, strongest edges": resnet18,
+    "resnet18 on 64x64, all edges as a table": lambda: resnet18(keep=False),
+    "1024-1024-10, 10 batches": lambda: streamed(10),
+    "1024-1024-10, 200 batches": lambda: streamed(200),
+}
+
+
+def measured_apart(name: str) -> float:
+    """Peak memory of a case in MiB, in a process of its own."""
+    command = [sys.executable, __file__, "--memory-of", name]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def peak_memory(run: Callable[[], None]) -> float:
+    """What `run` takes at its peak beside what is there before, in MiB; on Linux."""
+    attribute_some(nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 10)), torch.randn(10, 8), True)
+    before = memory("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
+    run()
+    return memory("VmHWM") - before
+
+
+def memory(figure: str) -> float:
+    """A figure of this process in MiB, as the kernel keeps it."""
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return int(next(line for line in status if line.startswith(figure)).split()[1]) / 1024
+
+
 def beside_peers(rounds: int, device: str) -> dict[str, list[float]]:
     """How many times our time others take for the edges into one hidden layer of 256 units."""
     network = nn.Sequential(nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10)).to(
@@ -179,20 +280,22 @@ def beside_peers(rounds: int, device: str) -> dict[str, list[float]]:
     return {
         "Captum's NeuronConductance unit by unit, one layer, beside all layers of ours": captum,
         "Jacobians a sample by vmap, one layer, beside all layers of ours": by_jacobian,
+        **beside_zennit_crp(rounds),
     }
 
 
 def interleaved(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each contender, a value a round, after one round to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    clock = time.perf_counter if torch.cuda.is_available() else time.process_time
     for number in range(rounds + 1):
         for name, run in contenders.items():
-            started = time.perf_counter()
+            started = clock()
             run()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             if number:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(clock() - started)
     return seconds
 
 
