@@ -26,7 +26,11 @@ from pydantic import (
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.queries import CypherQuery, check_parameters, load_query
 
-NEURON_COLUMNS = ({"layer", "index"}, {"neurons"})  # either makes a circuit of what a query returns
+NEURON_COLUMNS = (  # any of these makes a circuit of what a query returns
+    {"layer", "index"},
+    {"neurons"},
+    {"source_layer", "source_index", "target_layer", "target_index"},
+)
 SELECTION_COLUMNS = ("layer", "index", "influence")
 GIVEN_PARAMETERS = ("graph_id", "run_id", "stage_id")  # filled in by the pipeline where a query declares them
 RUN_AFFECTING = ("dataset", "model", "training", "attribution", "queries", "stages")
@@ -79,8 +83,8 @@ class Question(_Section):
         returned = _analysis_query(name).returns
         if not any(columns <= returned.keys() for columns in NEURON_COLUMNS):
             raise ValueError(
-                f"query {name!r} returns no neurons to make a circuit of: it needs the columns layer and index, or "
-                f"neurons, and has {', '.join(returned)}"
+                f"query {name!r} returns no neurons to make a circuit of: it needs the columns layer and index, "
+                f"neurons, or those of edges, and has {', '.join(returned)}"
             )
         return name
 

@@ -7,8 +7,14 @@
     // @requires gds
 
 A header whose parameters differ from the `$names` of the text is refused. `[default x]` (a JSON value) makes a
-parameter optional; a line without a tag goes on with the description above it. `@requires gds` marks a query that
-needs Graph Data Science.
+parameter optional, `[one of in, out]` before it names the texts that it may be; a line without a tag goes on with the
+description above it. `@requires gds` marks a query that needs Graph Data Science.
+
+    // @computed  kept  pruning:pruned_neurons  what its rows hold
+
+What does not belong into Cypher, such as sums over all paths, is computed from the graph before the query is asked: the
+function of `attrgraph_core.circuits` gets the graph of `$graph_id`, and those parameters of the query that its
+signature has; the rows of the table that it gives are `$kept`, a list of maps. Parameters may be there for it alone.
 """
 
 import hashlib
@@ -25,16 +31,19 @@ TYPES = ("INTEGER", "FLOAT", "BOOLEAN", "STRING", "MAP", "LIST<INTEGER>", "LIST<
 
 _TAG = re.compile(r"@(\w+)\s*(.*)")
 _DEFAULT = re.compile(r"\s*\[default (.+)\]\s*$")
+_CHOICES = re.compile(r"\s*\[one of ([^\]]+)\]\s*$")
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """What a query takes under one name. `default` counts only where `is_required` is false."""
+    """What a query takes under one name. `default` counts only where `is_required` is false; with `choices` it is one
+    of them."""
 
     type: str
     description: str
     is_required: bool = True
     default: Any = None
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,16 @@ class Column:
     """What a query returns under one name."""
 
     type: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A list of maps that a query is given beside its parameters: rows of what `function` (`module:name` of
+    `attrgraph_core.circuits`) computes from the graph."""
+
+    name: str
+    function: str
     description: str
 
 
@@ -57,6 +76,7 @@ class CypherQuery:
     returns: Mapping[str, Column]
     requires: tuple[str, ...]
     hash: str
+    computed: Computed | None = None
 
     @property
     def needs_graph_data_science(self) -> bool:
@@ -93,11 +113,15 @@ def parse_query(name: str, text: str, folder: str = "analysis") -> CypherQuery:
     params: dict[str, Parameter] = {}
     returns: dict[str, Column] = {}
     requires: list[str] = []
+    computed: Computed | None = None
     for tag, content in tags:
         if tag == "requires":
             requires += content.split()
             continue
         words = content.split(maxsplit=2)
+        if tag == "computed":
+            computed = _computed(where, words, computed)
+            continue
         if tag not in ("param", "return") or len(words) < 3 or words[1] not in TYPES:
             raise AttrGraphError(
                 f"{where}: '@{tag} {' '.join(content.split())}' is not '@param' or '@return', a name, a type of "
@@ -110,11 +134,7 @@ def parse_query(name: str, text: str, folder: str = "analysis") -> CypherQuery:
         else:
             params[words[0]] = _parameter(where, *words)
     body = _without_comments(text).strip()
-    used = set(re.findall(r"\$([A-Za-z_]\w*)", body))
-    if used != set(params):
-        raise AttrGraphError(
-            f"{where}: the header has the parameters {sorted(params)}, the text uses {sorted(used)}; make them the same"
-        )
+    _check_used(where, set(re.findall(r"\$([A-Za-z_]\w*)", body)), set(params), computed)
     return CypherQuery(
         name=name,
         folder=folder,
@@ -124,18 +144,46 @@ def parse_query(name: str, text: str, folder: str = "analysis") -> CypherQuery:
         returns=MappingProxyType(returns),
         requires=tuple(requires),
         hash=hashlib.sha256(body.encode()).hexdigest()[:16],
+        computed=computed,
     )
+
+
+def _computed(where: str, words: list[str], before: Computed | None) -> Computed:
+    if before is not None:
+        raise AttrGraphError(f"{where}: @computed is there twice; let one function give all")
+    if len(words) < 3 or ":" not in words[1]:
+        raise AttrGraphError(
+            f"{where}: '@computed {' '.join(words)}' is not a name, 'module:function' of attrgraph_core.circuits, and "
+            "a description"
+        )
+    return Computed(*words)
+
+
+def _check_used(where: str, used: set[str], params: set[str], computed: Computed | None) -> None:
+    """What is computed must be used, too; a parameter may be for its computation alone."""
+    known = params if computed is None else params | {computed.name}
+    wanted = known if computed is None else {computed.name, "graph_id"}
+    if not (used <= known and wanted <= used):
+        raise AttrGraphError(
+            f"{where}: the header has the parameters {sorted(known)}, the text uses {sorted(used)}; make them the same"
+        )
 
 
 def _parameter(where: str, name: str, type_name: str, description: str) -> Parameter:
     match = _DEFAULT.search(description)
+    if match is not None:
+        description = description[: match.start()]
+    choices = _CHOICES.search(description)
+    if choices is not None:
+        description = description[: choices.start()]
+    known = tuple(choice.strip() for choice in choices[1].split(",")) if choices else ()
     if match is None:
-        return Parameter(type_name, description)
+        return Parameter(type_name, description, choices=known)
     try:
         default = json.loads(match[1])
     except json.JSONDecodeError:
         raise AttrGraphError(f"{where}: the default of {name}, {match[1]}, is no JSON value") from None
-    return Parameter(type_name, description[: match.start()], is_required=False, default=default)
+    return Parameter(type_name, description, is_required=False, default=default, choices=known)
 
 
 def _without_comments(text: str) -> str:

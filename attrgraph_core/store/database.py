@@ -54,9 +54,12 @@ class Database:
         while next(iter(self.write(name, **parameters)[0].values())):
             pass
 
-    def read(self, query: CypherQuery, parameters: Mapping[str, Any]) -> pd.DataFrame:
+    def read(
+        self, query: CypherQuery, parameters: Mapping[str, Any], computed: list[dict[str, Any]] | None = None
+    ) -> pd.DataFrame:
         """The rows of a query as a table, in columns of the types that its header says.
 
+        `computed` are the rows of its `@computed` line, if it has one.
         A parameter `projection` that is not given gets a name of its own, and a projection left behind is dropped.
         """
         asked = dict(parameters)
@@ -66,6 +69,8 @@ class Database:
             if "projection" in query.params and "projection" not in asked:
                 projection = asked["projection"] = f"attrgraph-{uuid.uuid4().hex}"
         values = check_parameters(query, asked)
+        if query.computed is not None:
+            values[query.computed.name] = computed
 
         def work(transaction: neo4j.ManagedTransaction) -> tuple[list[str], list[list[Any]]]:
             result = transaction.run(cast(LiteralString, query.text), values)

@@ -11,13 +11,18 @@ from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.attribution_graph import AttributionGraph
 from attrgraph_core.graph.sparsify import EDGE_MASS, MAX_EDGES_PER_NEURON, sparsify
 from attrgraph_core.store import deletion, graph_ids, provenance
+from attrgraph_core.store.computed import compute
 from attrgraph_core.store.connection import Connection, resolve_connection
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.graph_writer import StoredGraph, write_graph
-from attrgraph_core.store.queries import CypherQuery, load_query
+from attrgraph_core.store.queries import CypherQuery, check_parameters, load_query
 from attrgraph_core.store.schema import apply_schema
 
 READ_ATTEMPTS = 3
+KINDS_OF_ID = {
+    "graph_id": "complete graph", "other_graph_id": "complete graph", "run_id": "run", "other_run_id": "run",
+    "stage_id": "stage", "circuit_id": "circuit",
+}  # fmt: skip
 
 
 class GraphStore:
@@ -81,9 +86,16 @@ class GraphStore:
         )
 
     def query(self, name: str | CypherQuery, **parameters: Any) -> pd.DataFrame:
-        """The rows of a query of `cypher/analysis/`, a column a column of its header. Raises for an unknown id, too."""
+        """The rows of a query of `cypher/analysis/`, a column a column of its header. Raises for an unknown id, too.
+
+        Where its header says `@computed`, the graph is read and that is computed first.
+        """
         query = load_query(name) if isinstance(name, str) else name
-        table = self._database.read(query, parameters)
+        computed = None
+        if query.computed is not None:
+            values = check_parameters(query, parameters)
+            computed = compute(query, self.graph(values["graph_id"]), values)
+        table = self._database.read(query, parameters, computed)
         if table.empty:
             self._refuse_unknown_ids(parameters)
         return table
@@ -154,6 +166,14 @@ class GraphStore:
         """Say that the stage at a position trains a neuron set and no other."""
         provenance.write_training(self._database, run_id, position, neuron_set_id)
 
+    def save_matches(self, run_id: str, other_run_id: str, matches: pd.DataFrame) -> int:
+        """Keep which neurons of two runs match (see `circuits.matching.match_neurons`) instead of any matches before.
+
+        `matches` has a row a pair: layer, index, other_index, correlation. Gives how many. Nothing is changed where a
+        neuron is not stored.
+        """
+        return provenance.write_matches(self._database, run_id, other_run_id, matches)
+
     def delete_run(self, run_id: str) -> int:
         """Delete a run with all that hangs on it; how many graphs it had."""
         return deletion.delete_run(self._database, run_id)
@@ -166,18 +186,17 @@ class GraphStore:
 
     def _refuse_unknown_ids(self, parameters: Mapping[str, Any]) -> None:
         """An empty table of a graph that is not there would read as an answer."""
-        asked = [name for name in ("graph_id", "run_id", "stage_id") if parameters.get(name) is not None]
+        asked = {name: parameters[name] for name in KINDS_OF_ID if parameters.get(name) is not None}
         if not asked:
             return
         known = self._database.read(load_query("lookup/known_ids"), {}).iloc[0]
-        for name in asked:
-            ids = known[f"{name}s"]
-            if parameters[name] in ids:
+        for name, value in asked.items():
+            ids = known[f"{name.removeprefix('other_')}s"]
+            if value in ids:
                 continue
-            what = {"graph_id": "complete graph", "run_id": "run", "stage_id": "stage"}[name]
-            near = difflib.get_close_matches(parameters[name], ids, n=3)
+            near = difflib.get_close_matches(value, ids, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else f"there are {len(ids)}"
-            raise AttrGraphError(f"there is no {what} {parameters[name]!r}; {hint}")
+            raise AttrGraphError(f"there is no {KINDS_OF_ID[name]} {value!r}; {hint}")
 
 
 def _graph_from(properties: Mapping[str, Any], neurons: pd.DataFrame, edges: pd.DataFrame) -> AttributionGraph:

@@ -79,12 +79,17 @@ def _checked(query: CypherQuery, name: str, parameter: Parameter, value: Any) ->
     if value is None and _may_be_null(parameter):
         return None
     try:
-        return _as_type(parameter.type, value)
+        checked = _as_type(parameter.type, value)
     except (TypeError, ValueError, OverflowError):
         raise AttrGraphError(
             f"parameter {name!r} of query {query.name!r} is {value!r}, which is no {parameter.type}; "
             f"{_describe_known(query)}"
         ) from None
+    if parameter.choices and checked not in parameter.choices:
+        raise AttrGraphError(
+            f"parameter {name!r} of query {query.name!r} is {value!r}; it is one of {', '.join(parameter.choices)}"
+        )
+    return checked
 
 
 def _as_type(type_name: str, value: Any) -> Any:

@@ -14,6 +14,8 @@ from attrgraph_core.store.database import Database
 from attrgraph_core.store.queries import CypherQuery, load_query
 
 MEMBER_BATCH = 5_000
+MATCH_COLUMNS = ("layer", "index", "other_index", "correlation")
+EDGE_END_COLUMNS = ("source_layer", "source_index", "target_layer", "target_index")
 
 
 class ChosenNeurons(Protocol):
@@ -118,21 +120,49 @@ def write_training(database: Database, run_id: str, position: int, neuron_set_id
         raise AttrGraphError(f"there is no neuron set {neuron_set_id!r} for {stage_id} to train; save it first")
 
 
+def write_matches(database: Database, run_id: str, other_run_id: str, matches: pd.DataFrame) -> int:
+    """Keep which neurons of two runs match, in place of what was kept of these two; how many pairs.
+
+    Raises AttrGraphError, and writes nothing, for a run that is matched with itself, a missing column, a neuron in two
+    pairs, and a neuron that is not stored.
+    """
+    missing = [column for column in MATCH_COLUMNS if column not in matches]
+    if missing:
+        raise AttrGraphError(f"the matches have no column {missing[0]!r}; they need {', '.join(MATCH_COLUMNS)}")
+    if run_id == other_run_id:
+        raise AttrGraphError(f"the neurons of run {run_id!r} are matched with themselves; name two runs")
+    for run, column in ((run_id, "index"), (other_run_id, "other_index")):
+        neurons = list(zip(matches["layer"].astype(str), matches[column].astype(int), strict=True))
+        if len(set(neurons)) < len(neurons):
+            raise AttrGraphError(f"a neuron of run {run!r} is in two matches; give each neuron one partner")
+        _refuse_missing(database, "missing_neurons", "run", run, neurons)
+    ends = {"run_id": run_id, "other_run_id": other_run_id}
+    database.write_until_none("delete_matches", **ends, batch_size=MEMBER_BATCH)
+    for start in range(0, len(matches), MEMBER_BATCH):
+        part = matches.iloc[start : start + MEMBER_BATCH]
+        columns = dict(zip(("layers", "indices", "other_indices", "correlations"), MATCH_COLUMNS, strict=True))
+        database.write("write_matches", **ends, **{name: part[column].tolist() for name, column in columns.items()})
+    return len(matches)
+
+
 def neurons_of(table: pd.DataFrame) -> list[tuple[str, int]]:
     """The neurons (layer, index) that the rows of a query's table name, each once, in their order.
 
-    They are named by columns `layer` and `index`, or by a column `neurons` of lists of '<layer>/<index>'. Raises
-    AttrGraphError for a table with neither.
+    They are named by columns `layer` and `index`, by a column `neurons` of lists of '<layer>/<index>', or as the two
+    ends of edges. Raises AttrGraphError for a table with none of them.
     """
     if "layer" in table and "index" in table:
         named = [(str(layer), int(index)) for layer, index in zip(table["layer"], table["index"], strict=True)]
     elif "neurons" in table:
         parts = [name.rpartition("/") for names in table["neurons"] for name in names]
         named = [(layer, int(index)) for layer, _, index in parts]
+    elif set(EDGE_END_COLUMNS) <= set(table):
+        ends = zip(*(table[column].tolist() for column in EDGE_END_COLUMNS), strict=True)
+        named = [end for row in ends for end in ((row[0], int(row[1])), (row[2], int(row[3])))]
     else:
         raise AttrGraphError(
             "the query's table names no neurons: it needs columns layer and index, or a column neurons of lists of "
-            f"'<layer>/<index>'; it has {', '.join(map(str, table.columns))}"
+            f"'<layer>/<index>', or {', '.join(EDGE_END_COLUMNS)}; it has {', '.join(map(str, table.columns))}"
         )
     return list(dict.fromkeys(named))
 

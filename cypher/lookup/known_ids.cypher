@@ -3,7 +3,9 @@
 // @return graph_ids  LIST<STRING>  of complete graphs
 // @return run_ids    LIST<STRING>  of runs
 // @return stage_ids  LIST<STRING>  of stages
+// @return circuit_ids  LIST<STRING>  of circuits
 RETURN
   COLLECT { MATCH (graph:AttributionGraph {status: 'complete'}) RETURN graph.graph_id AS id ORDER BY id } AS graph_ids,
   COLLECT { MATCH (run:Run) RETURN run.run_id AS id ORDER BY id } AS run_ids,
-  COLLECT { MATCH (stage:Stage) RETURN stage.stage_id AS id ORDER BY id } AS stage_ids
+  COLLECT { MATCH (stage:Stage) RETURN stage.stage_id AS id ORDER BY id } AS stage_ids,
+  COLLECT { MATCH (circuit:Circuit) RETURN circuit.circuit_id AS id ORDER BY id } AS circuit_ids

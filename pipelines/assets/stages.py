@@ -146,7 +146,8 @@ def attribution_graphs_asset(position: int) -> dg.AssetsDefinition:
             )
             store.save_stage(
                 dataset.run_id, position, checkpoints.kind,
-                trained_neurons=checkpoints.trained_neurons, seconds=checkpoints.seconds,
+                trained_neurons=checkpoints.trained_neurons, trained_weights=checkpoints.trained_weights,
+                seconds=checkpoints.seconds,
             )  # fmt: skip
             if checkpoints.neuron_set_id is not None:
                 store.save_training(dataset.run_id, position, checkpoints.neuron_set_id)

@@ -37,13 +37,45 @@ EARLIER_EDGES = [
 ]
 
 
-def make_graph(edges: list[tuple[str, int, str, int, float, float]], target: str = "label") -> AttributionGraph:
+Edge = tuple[str, int, str, int, float, float]
+Neuron = tuple[str, int, str, float, float]
+
+# A run of two stages with graphs of classes, and another run that it is matched with. fc1/2 does nothing.
+HISTORY, OTHER = "query-history", "query-history-other"
+HISTORY_NEURONS = [
+    ("input", 0, "input", 1.0, 1.0),
+    ("input", 1, "input", 1.0, 1.0),
+    ("fc1", 0, "unit", 3.0, 3.0),
+    ("fc1", 1, "unit", -2.0, 2.0),
+    ("fc1", 2, "unit", 0.0, 0.0),
+    ("fc2", 0, "output", 1.0, 3.0),
+    ("fc2", 1, "output", 1.0, 1.0),
+]
+SHORT = {"i": "input", "f": "fc1", "o": "fc2"}
+BEGINNING = "i0f0 1, i1f1 -1, f0o0 1, f1o1 1"
+MIDDLE = "i0f0 2, i1f0 2, f0o0 4, i1f1 -1, i0f1 1, f1o1 1"
+END = "i0f0 3, i1f0 1, f0o0 4, i1f1 -4, f1o0 -2, f1o1 2"
+TWINS = "i0f0 1, i0f1 1, i1f1 0.5, i1f0 0.5, f0o0 2, f1o0 2"
+
+
+def short_edges(text: str) -> list[Edge]:
+    """`i0f1 -2` is an edge from input/0 to fc1/1 of weight -2 and absolute weight 2."""
+    parts = [part.split() for part in text.split(", ")]
+    return [
+        (SHORT[ends[0]], int(ends[1]), SHORT[ends[2]], int(ends[3]), float(weight), abs(float(weight)))
+        for ends, weight in parts
+    ]
+
+
+def make_graph(
+    edges: list[Edge], target: str = "label", neurons: list[Neuron] = NEURONS, method: str = "deeplift"
+) -> AttributionGraph:
     return AttributionGraph(
-        neurons=pd.DataFrame(NEURONS, columns=["layer", "index", "kind", "attribution", "abs_attribution"]),
+        neurons=pd.DataFrame(neurons, columns=["layer", "index", "kind", "attribution", "abs_attribution"]),
         edges=pd.DataFrame(
             edges, columns=["source_layer", "source_index", "target_layer", "target_index", "weight", "abs_weight"]
         ),
-        method="deeplift",
+        method=method,
         target=target,
         baseline="zeros",
         sample_count=4,
@@ -79,3 +111,49 @@ def store(neo4j_connection: Connection) -> Iterator[GraphStore]:
         store.finish_run(RUN, "complete")
         yield store
         store.delete_run(RUN)
+
+
+@pytest.fixture(scope="session")
+def history(store: GraphStore) -> Iterator[dict[str, str]]:
+    """Runs HISTORY and OTHER, of one experiment; ids of what was made: the circuits `found` and `chosen`."""
+    for run in (HISTORY, OTHER):
+        if len(store.graphs(run)):
+            store.delete_run(run)
+
+    def save(text: str, stage: int, epoch: int, run: str = HISTORY, accuracy: float = 0.5, **about: str) -> str:
+        neurons = HISTORY_NEURONS
+        if about.get("method") == "gradient_times_activation":
+            neurons = [(*row[:4], 1.0 if row[:2] == ("fc1", 0) else row[4]) for row in HISTORY_NEURONS]
+        graph = make_graph(short_edges(text), neurons=neurons, **about)
+        return store.save(graph, run_id=run, stage=stage, epoch=epoch, edge_mass=1.0, accuracy=accuracy).graph_id
+
+    for run, seed in ((HISTORY, 0), (OTHER, 1)):
+        store.save_run(run, "query_history", seed=seed, config_hash="c", code_version="v")
+    store.save_stage(HISTORY, 1, "full", trained_weights=2000)
+    store.save_stage(HISTORY, 2, "targeted", trained_weights=500)
+    save(BEGINNING, 1, 0, accuracy=0.25)
+    save("i0f0 1, f0o0 1", 1, 0, accuracy=0.25, target="class:0")
+    save("i1f1 1, f1o1 1", 1, 0, accuracy=0.25, target="class:1")
+    middle = save(MIDDLE, 1, 1, accuracy=0.75)
+    save(END, 2, 1, accuracy=0.8)
+    save("i0f0 3, f0o0 3, i1f1 -1, f1o0 -1", 2, 1, accuracy=0.8, target="class:0")
+    save("i1f1 4, f1o1 4", 2, 1, accuracy=0.8, target="class:1")
+    save(END, 2, 1, accuracy=0.8, method="gradient_times_activation")
+    save(TWINS, 2, 1, accuracy=0.8, method="lrp_epsilon")
+    save("i0f1 2, i1f1 2, f1o0 4, i1f0 -4, f0o1 4", 1, 1, run=OTHER)
+
+    found = pd.DataFrame({"layer": ["input", "input", "fc1"], "index": [0, 1, 0]})
+    ids = {"found": store.save_circuit(middle, "top_influential_neurons", {"top_k": 3}, found)}
+    table = store.query("neuron_influence", graph_id=middle)
+    ids["chosen"] = store.save_circuit(middle, "neuron_influence", {}, table)
+    chosen = NeuronSet({"fc1": (0,)}, "top_influence", 0.25)
+    ids["neuron_set"] = store.save_neuron_set([ids["chosen"]], chosen, run_id=HISTORY)
+    store.save_training(HISTORY, 2, ids["neuron_set"])
+    matches = pd.DataFrame(
+        [("fc1", 0, 1, 0.9), ("fc1", 1, 0, 0.8), ("fc1", 2, 2, 0.0)],
+        columns=["layer", "index", "other_index", "correlation"],
+    )
+    store.save_matches(HISTORY, OTHER, matches)
+    yield ids
+    for run in (HISTORY, OTHER):
+        store.delete_run(run)

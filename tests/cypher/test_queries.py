@@ -5,7 +5,6 @@ fc1/1 -(-2|2)-> fc2/0, as (weight|abs_weight); see conftest.
 """
 
 import dataclasses
-import itertools
 import re
 
 import numpy as np
@@ -15,16 +14,32 @@ import pytest
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.attribution_graph import AttributionGraph
 from attrgraph_core.store.queries import load_query, query_folders, query_names
+from tests.random_graphs import make_random_graph
 
 pytestmark = pytest.mark.neo4j
 
 RUN = "query-tests"
 GRAPH = f"{RUN}/stage_2/epoch_1/deeplift/label"
+HISTORY = "query-history"
+END = f"{HISTORY}/stage_2/epoch_1/deeplift/label"
+CLASS_0 = f"{HISTORY}/stage_2/epoch_1/deeplift/class:0"
+TWINS = f"{HISTORY}/stage_2/epoch_1/lrp_epsilon/label"
+OTHERS = "query-history-other/stage_1/epoch_1/deeplift/label"
 EARLIER = f"{RUN}/stage_1/epoch_1/deeplift/label"
 QUERY_TYPES = {"schema": {"s"}, "ingest": {"w", "rw"}, "analysis": {"r"}, "lookup": {"r", "s"}}
 ANY_VALUE = {
     "INTEGER": 1, "FLOAT": 1.0, "BOOLEAN": True, "STRING": "x", "MAP": {}, "LIST<STRING>": ["x"],
     "LIST<INTEGER>": [1], "LIST<FLOAT>": [1.0],
+}  # fmt: skip
+# What GRAPH and its run cannot answer: graphs of classes and other methods, epochs, matched runs.
+ASKED_OF_HISTORY = {
+    "circuit_stability": {}, "circuit_through_time": {}, "class_specific_neurons": {"graph_id": CLASS_0},
+    "communities": {}, "dead_neurons": {}, "edge_births_and_deaths": {}, "first_epoch_of_circuit": {},
+    "gain_of_queries": {}, "growth_since_epoch": {}, "influence_drift": {}, "matched_neurons": {},
+    "neuron_set_membership": {}, "redundant_neurons": {"graph_id": TWINS},
+    "run_against_run": {"other_graph_id": OTHERS}, "saturated_neurons": {},
+    "seed_agreement": {"experiment": "query_history"}, "shared_neurons": {},
+    "stage_against_stage": {}, "training_of_neuron": {},
 }  # fmt: skip
 NAMES = [f"{folder}/{name}" for folder in query_folders() for name in query_names(folder)]
 
@@ -34,10 +49,12 @@ def rows(table: pd.DataFrame) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.usefixtures("store")  # a server that holds every label and property, or it reports those it never saw
+@pytest.mark.usefixtures("store", "history")  # every label and property, or the server reports those it never saw
 def test_plan_matches_the_header(neo4j_driver, name):
     query = load_query(name)
     values = {parameter: ANY_VALUE[known.type] for parameter, known in query.params.items()}
+    if query.computed is not None:
+        values[query.computed.name] = [{}]
     for statement in query.statements:
         _, summary, columns = neo4j_driver.execute_query("EXPLAIN " + statement, values)
         assert tuple(columns) == tuple(query.returns)
@@ -57,16 +74,19 @@ def test_a_query_is_one_statement_and_a_limit_has_an_order_before_it(name):
 
 
 @pytest.mark.parametrize("name", query_names("analysis"))
-def test_a_query_for_people_answers_with_the_columns_and_types_of_its_header(store, name):
+def test_a_query_for_people_answers_with_the_columns_and_types_of_its_header(store, history, name):
     query = load_query(name)
     known = {
         "graph_id": GRAPH, "run_id": RUN, "stage_id": f"{RUN}/stage_2", "layer": "fc1", "index": 0,
         "neuron_set_id": store.query("choosing_query", stage_id=f"{RUN}/stage_2")["neuron_set_id"][0],
     }  # fmt: skip
+    if name in ASKED_OF_HISTORY:
+        known |= {"graph_id": END, "run_id": HISTORY, **ASKED_OF_HISTORY[name], "circuit_id": history["found"]}
     table = store.query(name, **{p: known[p] for p, about in query.params.items() if about.is_required})
     assert tuple(table.columns) == tuple(query.returns)
     assert len(table)
-    types = {"INTEGER": "int64", "FLOAT": "float64", "STRING": "str", "LIST<STRING>": "object"}
+    types = {"INTEGER": "int64", "FLOAT": "float64", "STRING": "str", "BOOLEAN": "bool"}
+    types |= {"LIST<STRING>": "object", "LIST<INTEGER>": "object"}
     found = [str(kind) for kind in table.dtypes]
     if pd.__version__ < "3":  # where text is of type object
         types["STRING"] = "object"
@@ -76,8 +96,9 @@ def test_a_query_for_people_answers_with_the_columns_and_types_of_its_header(sto
 @pytest.mark.parametrize("name", [n for n in query_names("analysis") if "graph_id" in load_query(n).params])
 def test_a_graph_that_is_not_complete_is_not_read(store, name):
     unfinished = f"{RUN}/stage_1/epoch_3/deeplift/label"
+    others = {"other_graph_id": GRAPH} if name == "run_against_run" else {}
     with pytest.raises(AttrGraphError, match="no complete graph"):
-        store.query(name, graph_id=unfinished)
+        store.query(name, graph_id=unfinished, **others)
 
 
 def test_top_influential_neurons_ranks_by_what_goes_out(store):
@@ -154,28 +175,7 @@ def test_paths_to_one_output_and_to_none(store):
 
 @pytest.fixture
 def random_graph() -> AttributionGraph:
-    """Four layers of 5, 4, 4 and 3 neurons, dense, and edges that leap over a layer as in a residual network."""
-    generator = np.random.default_rng(0)
-    sizes = {"input": 5, "fc1": 4, "fc2": 4, "fc3": 3}
-    kinds = {"input": "input", "fc1": "unit", "fc2": "unit", "fc3": "output"}
-    neurons = [
-        (layer, index, kinds[layer], float(value), abs(float(value)))
-        for layer, size in sizes.items()
-        for index, value in enumerate(generator.normal(size=size))
-    ]
-    edges = [
-        (source, i, target, j, float(value), abs(float(value)))
-        for source, target in [*itertools.pairwise(sizes), ("fc1", "fc3")]
-        for i in range(sizes[source])
-        for j, value in enumerate(generator.normal(size=sizes[target]))
-    ]
-    return AttributionGraph(
-        pd.DataFrame(neurons, columns=["layer", "index", "kind", "attribution", "abs_attribution"]),
-        pd.DataFrame(
-            edges, columns=["source_layer", "source_index", "target_layer", "target_index", "weight", "abs_weight"]
-        ),
-        "deeplift", "label", "zeros", 1, 0.0,
-    )  # fmt: skip
+    return make_random_graph(0)
 
 
 def slow_paths(graph: AttributionGraph) -> list[tuple[list[str], float, int]]:

@@ -61,8 +61,8 @@ def store(neo4j_connection: Connection) -> Iterator[GraphStore]:
         if len(store.run_cypher("MATCH (run:Run {run_id: $run_id}) RETURN run.run_id", {"run_id": RUN})):
             store.delete_run(RUN)  # a server of the environment may keep it from a session cut short
         store.save_run(RUN, "docs_tests", seed=0, config_hash="c", code_version="v")
-        store.save_stage(RUN, 1, "full", trained_neurons=3, seconds=1.0)
-        store.save_stage(RUN, 2, "targeted", trained_neurons=2, seconds=1.0)
+        store.save_stage(RUN, 1, "full", trained_neurons=3, trained_weights=9, seconds=1.0)
+        store.save_stage(RUN, 2, "targeted", trained_neurons=2, trained_weights=4, seconds=1.0)
         whole = {"run_id": RUN, "stage": 1, "edge_mass": 1.0, "loss": 0.5, "accuracy": 0.75}
         store.save(make_graph(FIRST, "label"), epoch=0, **whole)
         graph_id = store.save(make_graph(LAST, "label"), epoch=1, **whole).graph_id
@@ -141,7 +141,7 @@ def test_the_page_shows_every_relationship_that_the_writer_makes():
         kind
         for path in folder.glob("*.cypher")
         for clause in re.findall(r"(?:MERGE|CREATE) (.*)", path.read_text(encoding="utf-8"))
-        for kind in re.findall(r"-\[:(\w+)", clause)
+        for kind in re.findall(r"-\[\w*:(\w+)", clause)
     } | {"STATE_OF"}  # on a line of its own in write_states
     drawn = set(re.findall(r"-\[:(\w+)", PAGE.split("```")[1]))
     assert made == drawn

@@ -130,9 +130,9 @@ STRONGEST_PATHS = (
         (10, "  - query: ../ingest/delete_run",
          "10: queries.0.query: there is no query 'analysis/../ingest/delete_run'; known are analysis, ingest, lookup, "
          "schema"),
-        (10, "  - query: graph_edges",
-         "10: queries.0.query: query 'graph_edges' returns no neurons to make a circuit of: it needs the columns layer "
-         "and index, or neurons, and has source_layer, source_index, target_layer, target_index, weight, abs_weight"),
+        (10, "  - query: graph_sizes",
+         "10: queries.0.query: query 'graph_sizes' returns no neurons to make a circuit of: it needs the columns layer "
+         "and index, neurons, or those of edges, and has graph_id, node_count, edge_count"),
         (16, "      query: strongest_paths\n      policy: random",
          "16: stages.1.select.query: query 'strongest_paths' cannot select neurons: it returns no column layer, index, "
          "influence"),

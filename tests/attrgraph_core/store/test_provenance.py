@@ -17,6 +17,13 @@ def test_rows_name_neurons_by_paths_and_a_layers_name_may_have_any_sign():
     assert neurons_of(table) == [("input", 0), ("a/b.0", 7), ("input", 1)]
 
 
+def test_rows_name_neurons_as_the_ends_of_edges():
+    table = pd.DataFrame({
+        "source_layer": ["input", "fc1"], "source_index": [0, 2], "target_layer": ["fc1", "fc2"], "target_index": [2, 1]
+    })  # fmt: skip
+    assert neurons_of(table) == [("input", 0), ("fc1", 2), ("fc2", 1)]
+
+
 def test_a_table_without_neurons_is_refused():
     with pytest.raises(AttrGraphError, match=r"columns layer and index, or a column neurons .*it has loss"):
         neurons_of(pd.DataFrame({"loss": [1.0]}))

@@ -1,7 +1,7 @@
 import pytest
 
 from attrgraph_core.errors import AttrGraphError
-from attrgraph_core.store.cypher_query import Column, Parameter, parse_query
+from attrgraph_core.store.cypher_query import Column, Computed, Parameter, parse_query
 from attrgraph_core.store.queries import load_query, query_folders, query_names
 
 TEXT = """// Neurons of a layer,
@@ -39,6 +39,42 @@ def test_the_hash_is_that_of_the_text_without_comments():
     same = TEXT.replace("how many", "number of").replace("MATCH", "// why\nMATCH")
     assert parse_query("q", same).hash == parse_query("q", TEXT).hash
     assert parse_query("q", TEXT.replace("LIMIT", "SKIP")).hash != parse_query("q", TEXT).hash
+
+
+COMPUTED = """// Neurons that are kept.
+//
+// @param  graph_id   STRING  graph
+// @param  threshold  FLOAT   for the computation alone [default 0.5]
+// @param  by         STRING  what ranks them [one of in, out] [default "in"]
+// @computed  kept  pruning:kept  layer and index of
+//                                each
+// @return index  INTEGER  its place
+MATCH (graph:AttributionGraph {graph_id: $graph_id})
+UNWIND $kept AS row
+RETURN row.index AS index ORDER BY $by, index
+"""
+
+
+def test_reads_what_is_computed_and_what_a_text_may_be():
+    query = parse_query("kept_neurons", COMPUTED)
+    assert query.computed == Computed("kept", "pruning:kept", "layer and index of each")
+    assert list(query.params) == ["graph_id", "threshold", "by"]
+    assert query.params["by"] == Parameter("STRING", "what ranks them", False, "in", ("in", "out"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("$kept", "[]", r"has the parameters \['by', 'graph_id', 'kept', 'threshold'\], the text uses"),
+        ("{graph_id: $graph_id}", "", "the text uses"),
+        ("UNWIND $kept", "UNWIND $kept + $more", "the text uses .*'more'"),
+        ("pruning:kept", "kept", "'@computed kept kept layer and index of each' is not a name, 'module:function'"),
+        ("// @return", "// @computed  more  pruning:more  more\n// @return", "@computed is there twice"),
+    ],
+)
+def test_refuses_a_computed_line_that_is_not_true(old, new, message):
+    with pytest.raises(AttrGraphError, match=message):
+        parse_query("kept_neurons", COMPUTED.replace(old, new))
 
 
 @pytest.mark.parametrize(

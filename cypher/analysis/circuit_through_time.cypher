@@ -1,0 +1,25 @@
+// How much of a stored circuit is there in every graph of its run, of its graph's method and target, epoch by epoch.
+//
+// @param  circuit_id     STRING   circuit
+// @return stage          INTEGER  position of the stage in its run
+// @return epoch          INTEGER  of the stage
+// @return share          FLOAT    part of the circuit's edges, those between its neurons, that are stored with the same sign
+// @return relative_mass  FLOAT    |weight| of its edges there over the same in its own graph
+// @return graph_id       STRING   graph
+MATCH (circuit:Circuit {circuit_id: $circuit_id})-[:FOUND_IN]->(own:AttributionGraph {status: 'complete'})
+MATCH (circuit)-[:CONTAINS]->(from:NeuronState)-[edge:INFLUENCES]->(to:NeuronState)<-[:CONTAINS]-(circuit)
+WITH own, collect({from: from, to: to, sign: sign(edge.weight)}) AS edges, sum(edge.abs_weight) AS own_mass
+MATCH (:Run {run_id: own.run_id})-[:HAS_STAGE]->(stage:Stage)-[:HAS_SNAPSHOT]->(snapshot:Snapshot)-[:HAS_GRAPH]->
+      (graph:AttributionGraph {status: 'complete', method: own.method, target: own.target})
+CALL (graph, edges) {
+  UNWIND edges AS known
+  MATCH (source:NeuronState {graph_id: graph.graph_id, layer: known.from.layer, index: known.from.index})
+  USING INDEX source:NeuronState(graph_id, layer, index)
+  MATCH (target:NeuronState {graph_id: graph.graph_id, layer: known.to.layer, index: known.to.index})
+  USING INDEX target:NeuronState(graph_id, layer, index)
+  MATCH (source)-[edge:INFLUENCES]->(target)
+  RETURN sum(CASE sign(edge.weight) WHEN known.sign THEN 1 ELSE 0 END) AS held, sum(edge.abs_weight) AS mass
+}
+RETURN stage.position AS stage, snapshot.epoch AS epoch, toFloat(held) / size(edges) AS share,
+       CASE own_mass WHEN 0 THEN 0.0 ELSE mass / own_mass END AS relative_mass, graph.graph_id AS graph_id
+ORDER BY stage, epoch

@@ -1,0 +1,34 @@
+// Units and channels of one graph by personalised PageRank from a class's output, by Graph Data Science.
+//
+// @param  graph_id    STRING   graph that is read
+// @param  output      INTEGER  walks begin at the output of this index; null for all outputs [default null]
+// @param  damping     FLOAT    probability that a walk goes on [default 0.85]
+// @param  top_k       INTEGER  how many neurons [default 20]
+// @param  projection  STRING   name of the graph projection that is made and dropped [default "attrgraph"]
+// @return layer      STRING   layer of the neuron
+// @return index      INTEGER  its place in the layer
+// @return kind       STRING   input, unit, channel, head, sum, product or output
+// @return influence   FLOAT    rank of a walk that starts at the outputs and steps back by |weight|
+// @requires gds
+MATCH (graph:AttributionGraph {graph_id: $graph_id, status: 'complete'})-[:HAS_STATE]->(state:NeuronState)
+OPTIONAL MATCH (state)<-[edge:INFLUENCES]-(source:NeuronState)
+WITH graph, gds.graph.project($projection, state, source,
+  {relationshipProperties: CASE WHEN edge IS NULL THEN {} ELSE {abs_weight: edge.abs_weight} END}) AS projected
+WITH graph, projected, COLLECT {
+  MATCH (graph)-[:HAS_STATE]->(output:NeuronState {kind: 'output'})
+  WHERE $output IS NULL OR output.index = $output
+  RETURN output
+} AS outputs
+CALL gds.pageRank.stream(projected.graphName, {
+  relationshipWeightProperty: 'abs_weight', sourceNodes: outputs, dampingFactor: $damping, maxIterations: 1000,
+  tolerance: 1e-12
+})
+YIELD nodeId, score
+WITH collect({state: gds.util.asNode(nodeId), score: score}) AS ranked
+CALL gds.graph.drop($projection, false) YIELD graphName
+UNWIND ranked AS neuron
+WITH neuron.state AS state, neuron.score AS influence
+WHERE state.kind IN ['unit', 'channel']
+RETURN state.layer AS layer, state.index AS index, state.kind AS kind, influence
+ORDER BY influence DESC, layer, index
+LIMIT $top_k
