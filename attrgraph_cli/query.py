@@ -110,19 +110,23 @@ def _parameters(found: "CypherQuery", texts: dict[str, str], store: "GraphStore"
 
 
 def _print_list(console: Console) -> None:
+    from attrgraph_core.store.cypher_query import TOPICS
     from attrgraph_core.store.queries import load_query, query_names
 
     table = Table(title="attrgraph query NAME --param key=value")
     for column in ("query", "what it answers", "parameters"):
         table.add_column(column, overflow="fold")
-    for name in query_names():
-        known = load_query(name)
+    queries = sorted(map(load_query, query_names()), key=lambda query: TOPICS.index(query.topic))
+    for place, known in enumerate(queries):
+        if place == 0 or known.topic != queries[place - 1].topic:
+            table.add_section()
+            table.add_row(f"[bold]{known.topic}[/bold]")
         parameters = [
             f"{key}: {parameter.type}" + ("" if parameter.is_required else f" = {json.dumps(parameter.default)}")
             for key, parameter in known.params.items()
             if key != "projection"
         ]
-        table.add_row(name, known.title, "\n".join(parameters))
+        table.add_row(known.name, known.title, "\n".join(parameters))
     console.print(table)
 
 

@@ -2,6 +2,9 @@
 
     // What it answers, in a sentence.
     //
+    // What one should know beside, in a paragraph of its own.
+    //
+    // @topic neurons
     // @param  top_k      INTEGER  how many neurons [default 20]
     // @return influence  FLOAT    what the column holds
     // @requires gds
@@ -27,6 +30,7 @@ from typing import Any
 
 from attrgraph_core.errors import AttrGraphError
 
+TOPICS = ("graphs", "neurons", "paths", "subgraphs", "time", "provenance")  # of analysis/, in the order of its README
 TYPES = ("INTEGER", "FLOAT", "BOOLEAN", "STRING", "MAP", "LIST<INTEGER>", "LIST<FLOAT>", "LIST<STRING>", "LIST<MAP>")
 
 _TAG = re.compile(r"@(\w+)\s*(.*)")
@@ -66,7 +70,10 @@ class Computed:
 
 @dataclass(frozen=True)
 class CypherQuery:
-    """A query as its file has it; `hash` (16 hexadecimal digits) is that of the text without comments."""
+    """A query as its file has it; `hash` (16 hexadecimal digits) is that of the text without comments.
+
+    `title` is the header's first paragraph, `notes` are the others.
+    """
 
     name: str
     folder: str
@@ -77,6 +84,8 @@ class CypherQuery:
     requires: tuple[str, ...]
     hash: str
     computed: Computed | None = None
+    notes: tuple[str, ...] = ()
+    topic: str = ""
 
     @property
     def needs_graph_data_science(self) -> bool:
@@ -97,7 +106,7 @@ def parse_query(name: str, text: str, folder: str = "analysis") -> CypherQuery:
         if not line.startswith("//"):
             break
         header.append(line.removeprefix("//").strip())
-    title: list[str] = []
+    paragraphs: list[list[str]] = [[]]
     tags: list[list[str]] = []
     for line in header:
         match = _TAG.fullmatch(line)
@@ -106,7 +115,10 @@ def parse_query(name: str, text: str, folder: str = "analysis") -> CypherQuery:
         elif line and tags:
             tags[-1][1] += f" {line}"
         elif line:
-            title.append(line)
+            paragraphs[-1].append(line)
+        elif paragraphs[-1]:
+            paragraphs.append([])
+    title, *notes = (" ".join(paragraph) for paragraph in paragraphs)
     if not title:
         raise AttrGraphError(f"{where} does not begin with '// ' and a sentence that says what it answers")
 
@@ -114,9 +126,13 @@ def parse_query(name: str, text: str, folder: str = "analysis") -> CypherQuery:
     returns: dict[str, Column] = {}
     requires: list[str] = []
     computed: Computed | None = None
+    topic = ""
     for tag, content in tags:
         if tag == "requires":
             requires += content.split()
+            continue
+        if tag == "topic":
+            topic = _topic(where, content.strip())
             continue
         words = content.split(maxsplit=2)
         if tag == "computed":
@@ -138,14 +154,22 @@ def parse_query(name: str, text: str, folder: str = "analysis") -> CypherQuery:
     return CypherQuery(
         name=name,
         folder=folder,
-        title=" ".join(title),
+        title=title,
         text=text,
         params=MappingProxyType(params),
         returns=MappingProxyType(returns),
         requires=tuple(requires),
         hash=hashlib.sha256(body.encode()).hexdigest()[:16],
         computed=computed,
+        notes=tuple(note for note in notes if note),
+        topic=topic,
     )
+
+
+def _topic(where: str, name: str) -> str:
+    if name not in TOPICS:
+        raise AttrGraphError(f"{where}: @topic is {name!r}; it is one of {', '.join(TOPICS)}")
+    return name
 
 
 def _computed(where: str, words: list[str], before: Computed | None) -> Computed:

@@ -1,5 +1,6 @@
 // Units and channels of one graph by how many of the strongest ways from an input to an output lead through them.
 //
+// @topic neurons
 // @param  graph_id   STRING   graph that is read
 // @param  top_k      INTEGER  how many neurons [default 20]
 // @computed  scored  betweenness:betweenness  layer, index and betweenness of every neuron

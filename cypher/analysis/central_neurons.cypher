@@ -1,5 +1,6 @@
 // Every unit and channel of one graph by its share in the neurons it feeds, most central first.
 //
+// @topic neurons
 // @param  graph_id   STRING   graph that is read
 // @return layer      STRING   layer of the neuron
 // @return index      INTEGER  its place in the layer

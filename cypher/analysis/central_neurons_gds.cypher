@@ -1,5 +1,6 @@
 // Every unit and channel of one graph by PageRank from the outputs back along the edges, most central first.
 //
+// @topic neurons
 // @param  graph_id    STRING   graph that is read
 // @param  projection  STRING   name of the graph projection that is made and dropped [default "attrgraph"]
 // @return layer       STRING   layer of the neuron

@@ -1,5 +1,6 @@
 // Which query chose the neurons that a stage trains, and how.
 //
+// @topic provenance
 // @param  stage_id       STRING   stage, '<run_id>/stage_<position>'
 // @return query          STRING   name of the query
 // @return parameters     STRING   it was asked with, as JSON

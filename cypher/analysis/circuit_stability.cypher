@@ -1,5 +1,6 @@
 // How a run's strongest edges change from epoch to epoch: a circuit of the top_k edges of each graph, and what it shares.
 //
+// @topic time
 // @param  run_id       STRING   run
 // @param  method       STRING   only graphs of this method [default "deeplift"]
 // @param  target       STRING   only graphs of this target, such as 'class:3' [default "label"]

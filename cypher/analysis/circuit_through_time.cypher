@@ -1,5 +1,6 @@
 // How much of a stored circuit is there in every graph of its run, of its graph's method and target, epoch by epoch.
 //
+// @topic time
 // @param  circuit_id     STRING   circuit
 // @return stage          INTEGER  position of the stage in its run
 // @return epoch          INTEGER  of the stage

@@ -2,6 +2,7 @@
 //
 // Shares of a layer are compared, so that a class with larger scores counts no more than others.
 //
+// @topic neurons
 // @param  graph_id     STRING   graph of a class
 // @param  top_k        INTEGER  how many neurons [default 20]
 // @return layer        STRING   layer of the neuron

@@ -1,5 +1,6 @@
 // Groups of neurons of one graph that influence each other more than the rest, by Louvain, named by their class.
 //
+// @topic subgraphs
 // @param  graph_id    STRING   graph that is read
 // @param  resolution  FLOAT    more gives more and smaller groups [default 1.0]
 // @param  seed        INTEGER  of the random order in which neurons are tried [default 0]

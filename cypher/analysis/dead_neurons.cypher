@@ -1,5 +1,6 @@
 // Units and channels of one graph that pass nothing on, or next to nothing.
 //
+// @topic neurons
 // @param  graph_id   STRING   graph that is read
 // @param  threshold  FLOAT    share of the layer's largest flow up to which a neuron counts as dead [default 0.0]
 // @return layer      STRING   layer of the neuron

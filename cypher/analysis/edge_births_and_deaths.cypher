@@ -3,6 +3,7 @@
 // An edge is stored while it is among the strongest into its target. The graph before is the last one of the same run, method
 // and target, of a stage before too.
 //
+// @topic time
 // @param  graph_id        STRING   graph that is read
 // @param  top_k           INTEGER  how many edges [default 100]
 // @return change          STRING   'born' or 'died'

@@ -1,5 +1,6 @@
 // The graphs that can be read, in the order of runs, stages and epochs.
 //
+// @topic graphs
 // @param  run_id              STRING   only graphs of this run [default null]
 // @return run_id              STRING   run
 // @return stage               INTEGER  position of the stage in its run

@@ -1,5 +1,6 @@
 // The first epoch of its run at which a stored circuit holds, and whether it does from then on. No row if it never does.
 //
+// @topic time
 // @param  circuit_id     STRING   circuit
 // @param  min_share      FLOAT    it holds where this part of its edges, those between its neurons, is stored with the same
 //                                 sign [default 0.8]

@@ -2,6 +2,7 @@
 //
 // The gain of a stage is the accuracy of its last epoch less that of the last epoch of the stage before.
 //
+// @topic provenance
 // @param  experiment       STRING   only runs of this experiment [default null]
 // @return query            STRING   name of the query
 // @return policy           STRING   that chose from what it returned

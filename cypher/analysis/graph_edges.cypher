@@ -1,5 +1,6 @@
 // All stored edges of one graph.
 //
+// @topic graphs
 // @param  graph_id      STRING   graph that is read
 // @param  target_layer  STRING   only edges into this layer [default null]
 // @return source_layer  STRING   layer that the edge leaves

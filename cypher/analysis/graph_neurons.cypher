@@ -1,5 +1,6 @@
 // All neurons of one graph, as they were attributed.
 //
+// @topic graphs
 // @param  graph_id         STRING   graph that is read
 // @return layer            STRING   layer of the neuron
 // @return index            INTEGER  its place in the layer

@@ -1,5 +1,6 @@
 // How many neurons and edges each graph of a run really has, counted and not as noted when it was written.
 //
+// @topic graphs
 // @param  run_id      STRING   run
 // @return graph_id    STRING   graph
 // @return node_count  INTEGER  neurons found

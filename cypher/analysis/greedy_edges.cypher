@@ -1,5 +1,6 @@
 // A circuit of one graph grown from the outputs back, the strongest edge into it first, as EAP-IG does.
 //
+// @topic subgraphs
 // @param  graph_id        STRING   graph that is read
 // @param  edge_count      INTEGER  how many edges are taken [default 100]
 // @param  output          INTEGER  grown from the output of this index; null for all outputs [default null]

@@ -1,5 +1,6 @@
 // Neurons whose influence grew most since the last graph of the stage before, with the same method and target.
 //
+// @topic neurons
 // @param  graph_id          STRING   graph that is read
 // @param  top_k             INTEGER  how many neurons [default 20]
 // @return layer             STRING   layer of the neuron

@@ -1,5 +1,6 @@
 // Neurons whose influence grew most since an epoch of the same run, with the same method and target.
 //
+// @topic neurons
 // @param  graph_id          STRING   graph that is read
 // @param  since_stage       INTEGER  position of the stage that is compared with [default 1]
 // @param  since_epoch       INTEGER  its epoch [default 0]

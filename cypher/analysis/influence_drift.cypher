@@ -1,5 +1,6 @@
 // How far the influence of a run's neurons moves from epoch to epoch: of a class, with the target of that class.
 //
+// @topic time
 // @param  run_id       STRING   run
 // @param  method       STRING   only graphs of this method [default "deeplift"]
 // @param  target       STRING   only graphs of this target, such as 'class:3' [default "label"]

@@ -1,5 +1,6 @@
 // The influence of one neuron in every graph of its run, in the order of stages and epochs.
 //
+// @topic time
 // @param  run_id       STRING   run
 // @param  layer        STRING   layer of the neuron
 // @param  index        INTEGER  its place in the layer

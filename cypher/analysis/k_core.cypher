@@ -1,5 +1,6 @@
 // The k-core of one graph: what is left when neurons with fewer than k stored edges are taken out again and again.
 //
+// @topic subgraphs
 // @param  graph_id    STRING   graph that is read
 // @param  k           INTEGER  how many edges each neuron has within the core; null for the innermost core [default null]
 // @computed  cores    communities:core_numbers  layer, index and core of each neuron that has an edge

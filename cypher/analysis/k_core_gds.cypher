@@ -1,5 +1,6 @@
 // The k-core of one graph, by Graph Data Science.
 //
+// @topic subgraphs
 // @param  graph_id    STRING   graph that is read
 // @param  k           INTEGER  how many edges each neuron has within the core; null for the innermost core [default null]
 // @param  projection  STRING   name of the graph projection that is made and dropped [default "attrgraph"]

@@ -1,5 +1,6 @@
 // The newest graph that can be read: of the run that began last, the last epoch's graph of the true class.
 //
+// @topic graphs
 // @return graph_id  STRING  graph
 // @return stage_id  STRING  its stage
 // @return run_id    STRING  its run

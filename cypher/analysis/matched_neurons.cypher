@@ -1,5 +1,6 @@
 // Which neuron of one run is which of another, as it was matched by the correlation of what they compute.
 //
+// @topic time
 // @param  run_id        STRING   the one run
 // @param  other_run_id  STRING   the other; null for all that it was matched with [default null]
 // @return other_run_id  STRING   the other run

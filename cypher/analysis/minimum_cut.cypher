@@ -1,5 +1,6 @@
 // The edges of one graph whose removal leaves an output without any input's influence, as little |weight| as can be.
 //
+// @topic subgraphs
 // @param  graph_id        STRING   graph that is read
 // @param  output          INTEGER  cut off is the output of this index; null for all outputs [default null]
 // @computed  kept         minimum_cut:minimum_cut  the ends of each edge of the cut

@@ -1,5 +1,6 @@
 // Neurons of one graph by what flows into them, out of them, or through them, most first.
 //
+// @topic neurons
 // @param  graph_id   STRING   graph that is read
 // @param  by         STRING   what ranks them [one of in, out, through] [default "through"]
 // @param  top_k      INTEGER  how many neurons [default 20]

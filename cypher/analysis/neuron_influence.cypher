@@ -1,5 +1,6 @@
 // The influence of every neuron that a stage could train: all units and channels of one graph.
 //
+// @topic neurons
 // @param  graph_id   STRING   graph that is read
 // @return layer      STRING   layer of the neuron
 // @return index      INTEGER  its place in the layer

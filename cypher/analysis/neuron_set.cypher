@@ -1,5 +1,6 @@
 // The neurons of a set that a stage trains, and the circuits it was chosen from.
 //
+// @topic provenance
 // @param  neuron_set_id  STRING   set
 // @return layer          STRING   layer of the neuron
 // @return index          INTEGER  its place in the layer

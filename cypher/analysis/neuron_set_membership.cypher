@@ -1,5 +1,6 @@
 // The stages in which a run's neurons were in the set that was trained, those of most stages first.
 //
+// @topic provenance
 // @param  run_id       STRING         run
 // @param  layer        STRING         only neurons of this layer [default null]
 // @param  index        INTEGER        only the neuron of this place [default null]

@@ -2,6 +2,7 @@
 //
 // A path's strength is the product of its edges' shares, times its output's part of all the outputs' absolute attribution.
 //
+// @topic paths
 // @param  graph_id     STRING   graph that is read
 // @param  output       INTEGER  only paths to the output of this index [default null]
 // @param  kind         STRING   only neurons of this kind: input, unit, channel, head, sum, product or output [default null]

@@ -2,6 +2,7 @@
 //
 // Of a graph whose target is a class it is that class's rank already.
 //
+// @topic neurons
 // @param  graph_id   STRING   graph that is read
 // @param  output     INTEGER  walks begin at the output of this index; null for all outputs [default null]
 // @param  damping    FLOAT    probability that a walk goes on [default 0.85]

@@ -1,5 +1,6 @@
 // Units and channels of one graph by personalised PageRank from a class's output, by Graph Data Science.
 //
+// @topic neurons
 // @param  graph_id    STRING   graph that is read
 // @param  output      INTEGER  walks begin at the output of this index; null for all outputs [default null]
 // @param  damping     FLOAT    probability that a walk goes on [default 0.85]

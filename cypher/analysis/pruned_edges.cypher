@@ -2,6 +2,7 @@
 //
 // The rule is that of pruned_neurons.
 //
+// @topic subgraphs
 // @param  graph_id        STRING   graph that is read
 // @param  node_threshold  FLOAT    share of the neurons' influence to keep [default 0.8]
 // @param  edge_threshold  FLOAT    share of the edges' influence to keep [default 0.98]

@@ -3,6 +3,7 @@
 // Kept are the neurons that hold node_threshold of all influence on the outputs, of the edges between them those that hold
 // edge_threshold, and of both only what still leads from an input to an output.
 //
+// @topic subgraphs
 // @param  graph_id        STRING   graph that is read
 // @param  node_threshold  FLOAT    share of the neurons' influence to keep [default 0.8]
 // @param  edge_threshold  FLOAT    share of the edges' influence to keep [default 0.98]

@@ -1,5 +1,6 @@
 // Pairs of units or channels of one layer that do the same: the same neighbours with the same weights, most alike first.
 //
+// @topic neurons
 // @param  graph_id         STRING   graph that is read
 // @param  min_similarity   FLOAT    how alike at least [default 0.9]
 // @param  top_k            INTEGER  how many pairs [default 100]

@@ -2,6 +2,7 @@
 //
 // Neurons are matched by `GraphStore.save_matches`; without matches there are no rows.
 //
+// @topic time
 // @param  graph_id         STRING   graph of the one run
 // @param  other_graph_id   STRING   graph of the other
 // @param  top_k            INTEGER  how many pairs [default 20]

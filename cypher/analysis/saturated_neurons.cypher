@@ -4,6 +4,7 @@
 // read off two graphs of one epoch and target: this one, of a method with a baseline such as deeplift or conductance, and
 // one of gradient_times_activation. A saturated neuron has attribution in the first and none in the second.
 //
+// @topic neurons
 // @param  graph_id           STRING   graph of a method with a baseline
 // @param  min_saturation     FLOAT    how saturated at least [default 0.5]
 // @return layer              STRING   layer of the neuron

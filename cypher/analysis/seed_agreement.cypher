@@ -2,6 +2,7 @@
 //
 // Compared are the last graphs of each two runs that were matched by `GraphStore.save_matches`.
 //
+// @topic time
 // @param  experiment    STRING   name of the experiment
 // @param  method        STRING   only graphs of this method [default "deeplift"]
 // @param  target        STRING   only graphs of this target, such as 'class:3' [default "label"]

@@ -1,5 +1,6 @@
 // Units and channels that matter to every class of one graph's epoch, most shared first.
 //
+// @topic neurons
 // @param  graph_id     STRING   a graph of the epoch; its method is that of the graphs compared
 // @param  top_k        INTEGER  how many neurons [default 20]
 // @return layer        STRING   layer of the neuron

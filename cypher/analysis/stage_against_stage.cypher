@@ -1,5 +1,6 @@
 // Neurons of a run whose share of influence differs most between the last graphs of two stages.
 //
+// @topic time
 // @param  run_id       STRING   run
 // @param  method       STRING   only graphs of this method [default "deeplift"]
 // @param  target       STRING   only graphs of this target, such as 'class:3' [default "label"]

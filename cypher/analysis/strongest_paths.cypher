@@ -3,6 +3,7 @@
 // Paths grow backwards from the outputs, a layer a step; after each step the beam_width strongest go on, so the work is bounded.
 // With a wide beam the answer is that of strongest_paths_gds.
 //
+// @topic paths
 // @param  graph_id    STRING        graph that is read
 // @param  top_k       INTEGER       how many paths [default 10]
 // @param  beam_width  INTEGER       how many partial paths go on after each step [default 200]

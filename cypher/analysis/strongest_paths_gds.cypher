@@ -1,5 +1,6 @@
 // The strongest paths from the inputs to the outputs of one graph, exactly, by Yen's algorithm on -log(share).
 //
+// @topic paths
 // @param  graph_id    STRING        graph that is read
 // @param  top_k       INTEGER       how many paths [default 10]
 // @param  output      INTEGER       only paths to the output of this index [default null]

@@ -2,6 +2,7 @@
 //
 // Walks begin anywhere, in each layer by the neurons' absolute attribution: of a class, in the graph of that class.
 //
+// @topic neurons
 // @param  graph_id     STRING   graph that is read
 // @param  layer_mass   FLOAT    share of each layer's rank to keep [default 0.5]
 // @param  damping      FLOAT    probability that a walk goes on [default 0.85]

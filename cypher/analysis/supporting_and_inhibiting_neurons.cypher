@@ -1,5 +1,6 @@
 // Neurons of one graph with what they add to the target score and what they take from it kept apart, by stored edges.
 //
+// @topic neurons
 // @param  graph_id        STRING   graph that is read
 // @param  top_k           INTEGER  how many neurons [default 20]
 // @param  kind            STRING   only neurons of this kind: input, unit, channel, head, sum or product [default null]

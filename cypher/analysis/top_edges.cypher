@@ -1,5 +1,6 @@
 // The strongest edges of one graph.
 //
+// @topic subgraphs
 // @param  graph_id        STRING   graph that is read
 // @param  top_k           INTEGER  how many edges [default 100]
 // @param  by              STRING   what ranks them: |weight|, or its share in all |weight| into the target

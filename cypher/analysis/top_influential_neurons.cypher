@@ -1,5 +1,6 @@
 // Neurons of one graph with the most influence, strongest first.
 //
+// @topic neurons
 // @param  graph_id     STRING   graph that is read
 // @param  top_k        INTEGER  how many neurons [default 20]
 // @param  layer        STRING   only neurons of this layer [default null]

@@ -1,5 +1,6 @@
 // What trained a neuron, and why: every stage that did, with the query that chose it and what the query's graph said of it.
 //
+// @topic provenance
 // @param  run_id      STRING   run
 // @param  layer       STRING   layer of the neuron
 // @param  index       INTEGER  its place in the layer

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from attrgraph_core.circuits.path_mass import path_mass
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.connection import Connection
 from attrgraph_core.store.graph_store import GraphStore
@@ -162,6 +163,17 @@ def test_a_query_of_one_layer_needs_its_layer_named(small_experiment: Path, stor
     record, _ = run_circuits(trained.experiment, trained.graphs, store)
     chosen, _ = run_selection(trained.experiment, 0, trained.dataset, trained.checkpoints, record, store)
     assert {layer: len(indices) for layer, indices in chosen.neurons.items()} == {"fc2": 2, "output": 10}
+
+
+@pytest.mark.neo4j
+def test_a_query_that_computes_selects_with_its_parameters(small_experiment: Path, store: GraphStore):
+    asked = "query: path_mass, target: 'class:3', parameters: {top_k: 1000, output: 3, kind: unit}"
+    trained = trained_with(small_experiment, f"{{{asked}, policy: top_influence, budget: 0.25}}", store)
+    record, _ = run_circuits(trained.experiment, trained.graphs, store)
+    chosen, _ = run_selection(trained.experiment, 0, trained.dataset, trained.checkpoints, record, store)
+    mass = path_mass(store.graph(trained.graphs.last_of("class:3").graph_id), output=3)
+    of_layer = mass[mass["layer"] == "fc1"].set_index("index")["mass"]
+    assert chosen.neurons["fc1"] == tuple(sorted(of_layer.nlargest(3).index))
 
 
 @pytest.mark.neo4j
