@@ -32,9 +32,7 @@ class Sums:
     edges: dict[str, Pair] = field(default_factory=dict)
     stabilisers: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(
-        self, structure: NetworkStructure, factors: Factors, absolute: bool, samples: slice = slice(None)
-    ) -> None:
+    def add(self, structure: NetworkStructure, factors: Factors, absolute: bool, samples: slice = slice(None)) -> None:
         """Add a batch, or some of its samples."""
         count = len(factors.explained)
         explained = factors.explained[samples]

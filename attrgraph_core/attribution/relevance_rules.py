@@ -13,6 +13,7 @@ from torch import Tensor
 from attrgraph_core.attribution.structure import Layer
 from attrgraph_core.errors import AttrGraphError
 
+
 @dataclass(frozen=True, eq=False)
 class Piece:
     """A part of a layer's product, apply(`source`, `weight`), that passes `factor` times `R_j / z_j` on.

@@ -60,7 +60,6 @@ class NeuronMap:
             return flat
         return flat.new_zeros(len(flat), self.width).index_add_(1, self.index.to(flat.device), flat)
 
-
     def product_sum(self, values: Tensor, factors: Tensor) -> Tensor:
         """Sums of `values` times `factors`, each (samples, ...), by neuron, (samples, width)."""
         if self.dimension != 0 or values.dim() < 3:

@@ -8,19 +8,23 @@
 // @return relative_mass  FLOAT    |weight| of its edges there over the same in its own graph
 // @return graph_id       STRING   graph
 MATCH (circuit:Circuit {circuit_id: $circuit_id})-[:FOUND_IN]->(own:AttributionGraph {status: 'complete'})
-MATCH (circuit)-[:CONTAINS]->(from:NeuronState)-[edge:INFLUENCES]->(to:NeuronState)<-[:CONTAINS]-(circuit)
-WITH own, collect({from: from, to: to, sign: sign(edge.weight)}) AS edges, sum(edge.abs_weight) AS own_mass
+MATCH (circuit)-[:CONTAINS]->(to:NeuronState)<-[edge:INFLUENCES]-(from:NeuronState)
+WHERE EXISTS { (from)<-[:CONTAINS]-(circuit) }
+WITH own, to.layer AS layer, to.index AS index, sum(edge.abs_weight) AS mass,
+     collect({layer: from.layer, index: from.index, sign: sign(edge.weight)}) AS sources
+WITH own, collect({layer: layer, index: index, sources: sources}) AS targets, sum(size(sources)) AS edge_count,
+     sum(mass) AS own_mass
 MATCH (:Run {run_id: own.run_id})-[:HAS_STAGE]->(stage:Stage)-[:HAS_SNAPSHOT]->(snapshot:Snapshot)-[:HAS_GRAPH]->
       (graph:AttributionGraph {status: 'complete', method: own.method, target: own.target})
-CALL (graph, edges) {
-  UNWIND edges AS known
-  MATCH (source:NeuronState {graph_id: graph.graph_id, layer: known.from.layer, index: known.from.index})
-  USING INDEX source:NeuronState(graph_id, layer, index)
-  MATCH (target:NeuronState {graph_id: graph.graph_id, layer: known.to.layer, index: known.to.index})
+CALL (graph, targets) {
+  UNWIND targets AS known
+  MATCH (target:NeuronState {graph_id: graph.graph_id, layer: known.layer, index: known.index})
   USING INDEX target:NeuronState(graph_id, layer, index)
-  MATCH (source)-[edge:INFLUENCES]->(target)
-  RETURN sum(CASE sign(edge.weight) WHEN known.sign THEN 1 ELSE 0 END) AS held, sum(edge.abs_weight) AS mass
+  MATCH (target)<-[edge:INFLUENCES]-(source:NeuronState)
+  WITH edge, [from IN known.sources WHERE from.index = source.index AND from.layer = source.layer | from.sign][0] AS sign
+  WHERE sign IS NOT NULL
+  RETURN sum(CASE sign(edge.weight) WHEN sign THEN 1 ELSE 0 END) AS held, sum(edge.abs_weight) AS mass
 }
-RETURN stage.position AS stage, snapshot.epoch AS epoch, toFloat(held) / size(edges) AS share,
+RETURN stage.position AS stage, snapshot.epoch AS epoch, toFloat(held) / edge_count AS share,
        CASE own_mass WHEN 0 THEN 0.0 ELSE mass / own_mass END AS relative_mass, graph.graph_id AS graph_id
 ORDER BY stage, epoch

@@ -14,9 +14,9 @@ MATCH (graph:AttributionGraph {graph_id: $graph_id, status: 'complete'})
 UNWIND $kept AS row
 MATCH (target:NeuronState {graph_id: graph.graph_id, layer: row.target_layer, index: row.target_index})
 USING INDEX target:NeuronState(graph_id, layer, index)
-MATCH (source:NeuronState {graph_id: graph.graph_id, layer: row.source_layer, index: row.source_index})
-USING INDEX source:NeuronState(graph_id, layer, index)
-MATCH (source)-[edge:INFLUENCES]->(target)
+MATCH (target)<-[edge:INFLUENCES]-(source:NeuronState)
+WITH source, edge, target, row.edges[source.layer + '/' + source.index] AS kept
+WHERE kept IS NOT NULL
 RETURN source.layer AS source_layer, source.index AS source_index, target.layer AS target_layer,
        target.index AS target_index, edge.weight AS weight, edge.abs_weight AS abs_weight
 ORDER BY abs_weight DESC, source_layer, source_index, target_layer, target_index

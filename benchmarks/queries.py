@@ -1,0 +1,320 @@
+"""How long a query takes, beside NetworkX and igraph asked the same of the graph in memory.
+
+    python benchmarks/queries.py [--edges 10000 100000 1000000] [--rounds 3] [--only NAME ...]
+
+The server is that of NEO4J_URI, or the embedded one. Each size is a run of two epochs of one network, four graphs: two
+epochs, and two classes of the last. A question is asked of all three in turn, round by round, after one call that is
+not counted (the server plans a query the first time). Prints a table a size: median milliseconds, and for the libraries
+those with reading the graph from the store and building theirs, which a program does that has no graph yet. What a
+library has not is left out; so is what took it more than LIMIT seconds at a smaller size. igraph is GPL and no
+dependency: `pip install igraph` to have its column.
+"""
+
+import argparse
+import heapq
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+
+from attrgraph_core.graph.attribution_graph import AttributionGraph
+from attrgraph_core.store.graph_store import GraphStore
+from attrgraph_core.store.queries import load_query, query_names
+
+try:
+    import igraph
+except ImportError:
+    igraph = None
+
+RUN = "benchmark-queries"
+IN_DEGREE = 64
+LIMIT = 30.0
+OUTPUTS = 10
+
+
+def make_graph(edge_count: int, seed: int, target: str) -> AttributionGraph:
+    """Inputs, three hidden layers of equal width, ten outputs; 64 random edges into each neuron."""
+    generator = np.random.default_rng(seed)
+    width = max(IN_DEGREE, (edge_count - OUTPUTS * IN_DEGREE) // (3 * IN_DEGREE))
+    sizes = {"input": width, "fc1": width, "fc2": width, "fc3": width, "output": OUTPUTS}
+    kinds = {"input": "input", "output": "output"}
+    neurons = [
+        pd.DataFrame({"layer": layer, "index": np.arange(size), "kind": kinds.get(layer, "unit"),
+                      "attribution": generator.normal(size=size)})
+        for layer, size in sizes.items()
+    ]  # fmt: skip
+    edges = []
+    for source, layer in itertools.pairwise(sizes):
+        sources = np.concatenate([generator.choice(width, IN_DEGREE, replace=False) for _ in range(sizes[layer])])
+        weight = generator.normal(size=len(sources))
+        ends = {"source_layer": source, "source_index": sources, "target_layer": layer}
+        targets = np.repeat(np.arange(sizes[layer]), IN_DEGREE)
+        edges.append(pd.DataFrame({**ends, "target_index": targets, "weight": weight, "abs_weight": abs(weight)}))
+    table = pd.concat(neurons, ignore_index=True)
+    table["abs_attribution"] = table["attribution"].abs()
+    return AttributionGraph(table, pd.concat(edges, ignore_index=True), "deeplift", target, "zeros", 1, 0.0)
+
+
+def make_networkx(graph: AttributionGraph) -> nx.DiGraph:
+    """Nodes are (layer, index); edges have weight, mass, share and cost."""
+    found = nx.DiGraph()
+    for layer, index, kind, mass in graph.neurons[["layer", "index", "kind", "abs_attribution"]].itertuples(
+        index=False
+    ):
+        found.add_node((layer, index), kind=kind, mass=mass)
+    total = graph.edges.groupby(["target_layer", "target_index"])["abs_weight"].transform("sum")
+    share = (graph.edges["abs_weight"] / total).to_numpy()
+    columns = [graph.edges[name].tolist() for name in ("source_layer", "source_index", "target_layer", "target_index")]
+    values = zip(*columns, graph.edges["weight"].tolist(), graph.edges["abs_weight"].tolist(), share.tolist(),
+                 (-np.log(share)).tolist(), strict=True)  # fmt: skip
+    for source, i, target, j, weight, mass, part, cost in values:
+        found.add_edge((source, i), (target, j), weight=weight, mass=mass, share=part, cost=cost)
+    return found
+
+
+def make_igraph(graph: AttributionGraph) -> Any:
+    place = pd.Series(np.arange(len(graph.neurons)), pd.MultiIndex.from_frame(graph.neurons[["layer", "index"]]))
+    sources = place.loc[pd.MultiIndex.from_frame(graph.edges[["source_layer", "source_index"]])].to_numpy()
+    targets = place.loc[pd.MultiIndex.from_frame(graph.edges[["target_layer", "target_index"]])].to_numpy()
+    found = igraph.Graph(len(place), np.column_stack([sources, targets]).tolist(), directed=True)
+    found.vs["kind"] = graph.neurons["kind"].tolist()
+    total = graph.edges.groupby(["target_layer", "target_index"])["abs_weight"].transform("sum")
+    found.es["mass"] = graph.edges["abs_weight"].tolist()
+    found.es["share"] = (graph.edges["abs_weight"] / total).tolist()
+    found.es["cost"] = (-np.log(graph.edges["abs_weight"] / total)).tolist()
+    return found
+
+
+def of_kind(graph: Any, kind: str) -> list[Any]:
+    if isinstance(graph, nx.DiGraph):
+        return [node for node, found in graph.nodes(data="kind") if found == kind]
+    return graph.vs.select(kind=kind).indices
+
+
+def top(scores: Any, count: int = 20) -> list[Any]:
+    return heapq.nlargest(count, scores, key=lambda pair: pair[1])
+
+
+def nx_to_outputs(graph: nx.DiGraph) -> dict[Any, float]:
+    """The sum over a node's paths to the outputs of the products of shares."""
+    influence = dict.fromkeys(graph, 0.0)
+    outputs = {node: graph.nodes[node]["mass"] for node in of_kind(graph, "output")}
+    influence |= {node: mass / sum(outputs.values()) for node, mass in outputs.items()}
+    for node in reversed(list(nx.topological_sort(graph))):
+        for source, _, share in graph.in_edges(node, data="share"):
+            influence[source] += share * influence[node]
+    return influence
+
+
+def nx_path_mass(graph: nx.DiGraph) -> list[Any]:
+    from_inputs = {node: 1.0 if kind == "input" else 0.0 for node, kind in graph.nodes(data="kind")}
+    for node in nx.topological_sort(graph):
+        from_inputs[node] += sum(share * from_inputs[source] for source, _, share in graph.in_edges(node, data="share"))
+    return top((node, mass * from_inputs[node]) for node, mass in nx_to_outputs(graph).items())
+
+
+def nx_greedy(graph: nx.DiGraph, count: int = 100) -> list[Any]:
+    inside = set(of_kind(graph, "output"))
+    waiting = [(-mass, source, node) for node in inside for source, _, mass in graph.in_edges(node, data="mass")]
+    heapq.heapify(waiting)
+    taken = []
+    while waiting and len(taken) < count:
+        _, source, node = heapq.heappop(waiting)
+        taken.append((source, node))
+        if source not in inside:
+            inside.add(source)
+            for above, _, mass in graph.in_edges(source, data="mass"):
+                heapq.heappush(waiting, (-mass, above, source))
+    return taken
+
+
+def nx_ends(graph: nx.DiGraph, **about: float) -> nx.DiGraph:
+    """The graph with a node before all inputs and one after all outputs."""
+    longer = graph.copy()
+    longer.add_edges_from((("s", node) for node in of_kind(graph, "input")), **about)
+    longer.add_edges_from(((node, "t") for node in of_kind(graph, "output")), **about)
+    return longer
+
+
+def ig_ends(graph: Any, **about: Any) -> Any:
+    longer = graph.copy()
+    source, sink = graph.vcount(), graph.vcount() + 1
+    longer.add_vertices(2)
+    ends = [(source, node) for node in of_kind(graph, "input")] + [(node, sink) for node in of_kind(graph, "output")]
+    longer.add_edges(ends, {name: [value] * len(ends) for name, value in about.items()})
+    return longer, source, sink
+
+
+def nx_pagerank(graph: nx.DiGraph) -> list[Any]:
+    outputs = dict.fromkeys(of_kind(graph, "output"), 1.0)
+    return top(nx.pagerank(graph.reverse(copy=False), personalization=outputs, weight="mass").items())
+
+
+def ig_pagerank(graph: Any) -> list[Any]:
+    back = graph.copy()
+    back.reverse_edges()
+    return top(enumerate(back.personalized_pagerank(reset_vertices=of_kind(graph, "output"), weights="mass")))
+
+
+def ig_paths(graph: Any) -> Any:
+    longer, source, sink = ig_ends(graph, cost=0.0)
+    return longer.get_k_shortest_paths(source, sink, k=10, weights="cost")
+
+
+def ig_cut(graph: Any) -> Any:
+    longer, source, sink = ig_ends(graph, mass=1e9)
+    return longer.mincut(source, sink, capacity="mass").cut
+
+
+def strongest(graph: nx.DiGraph, count: int = 100) -> list[Any]:
+    return heapq.nlargest(count, graph.edges(data="mass"), key=lambda edge: edge[2])
+
+
+NETWORKX: dict[str, Callable[[nx.DiGraph], Any]] = {
+    "top_influential_neurons": lambda graph: top(graph.out_degree(weight="mass")),
+    "neuron_influence": lambda graph: dict(graph.out_degree(weight="mass")),
+    "neuron_flow": lambda graph: top(
+        (n, min(d, graph.in_degree(n, "mass"))) for n, d in graph.out_degree(weight="mass")
+    ),
+    "central_neurons": lambda graph: top(graph.out_degree(weight="share"), len(graph)),
+    "personalised_pagerank": nx_pagerank,
+    "personalised_pagerank_gds": nx_pagerank,
+    "betweenness": lambda graph: nx.betweenness_centrality_subset(
+        graph, of_kind(graph, "input"), of_kind(graph, "output"), weight="cost"
+    ),
+    "strongest_paths": lambda graph: list(
+        itertools.islice(nx.shortest_simple_paths(nx_ends(graph, cost=0.0), "s", "t", "cost"), 10)
+    ),
+    "heaviest_paths": lambda graph: nx.dag_longest_path(graph, weight="mass"),
+    "path_mass": nx_path_mass,
+    "top_edges": strongest,
+    "greedy_edges": nx_greedy,
+    "communities": lambda graph: nx.community.louvain_communities(graph.to_undirected(), weight="share", seed=0),
+    "communities_gds": lambda graph: nx.community.louvain_communities(graph.to_undirected(), weight="share", seed=0),
+    "k_core": nx.core_number,
+    "k_core_gds": nx.core_number,
+    "minimum_cut": lambda graph: nx.minimum_cut(nx_ends(graph), "s", "t", capacity="mass"),
+    "graph_edges": lambda graph: sorted(graph.edges(data="mass")),
+}
+NETWORKX["strongest_paths_gds"] = NETWORKX["strongest_paths"]
+IGRAPH: dict[str, Callable[[Any], Any]] = {
+    "top_influential_neurons": lambda graph: top(enumerate(graph.strength(mode="out", weights="mass"))),
+    "neuron_influence": lambda graph: graph.strength(mode="out", weights="mass"),
+    "central_neurons": lambda graph: sorted(graph.strength(mode="out", weights="share")),
+    "personalised_pagerank": ig_pagerank,
+    "personalised_pagerank_gds": ig_pagerank,
+    "betweenness": lambda graph: graph.betweenness(
+        weights="cost", sources=of_kind(graph, "input"), targets=of_kind(graph, "output")
+    ),
+    "strongest_paths": ig_paths,
+    "strongest_paths_gds": ig_paths,
+    "top_edges": lambda graph: heapq.nlargest(100, zip(graph.es["mass"], range(graph.ecount()), strict=True)),
+    "communities": lambda graph: graph.as_undirected(combine_edges="sum").community_multilevel(weights="share"),
+    "communities_gds": lambda graph: graph.as_undirected(combine_edges="sum").community_leiden(
+        objective_function="modularity", weights="share", n_iterations=-1
+    ),
+    "k_core": lambda graph: graph.coreness(),
+    "k_core_gds": lambda graph: graph.coreness(),
+    "minimum_cut": ig_cut,
+}
+
+
+def save_run(store: GraphStore, edge_count: int) -> dict[str, Any]:
+    """The graphs of a size; what the queries are asked with."""
+    store.save_run(RUN, "benchmark_queries", seed=0, config_hash="c", code_version="v")
+    store.save_stage(RUN, 1, "full", trained_weights=1000)
+    store.save_stage(RUN, 2, "targeted", trained_weights=100)
+    whole = {"run_id": RUN, "edge_mass": 1.0, "accuracy": 0.5}
+    store.save(make_graph(edge_count, 0, "label"), stage=1, epoch=0, **whole)
+    graph_id = store.save(make_graph(edge_count, 1, "label"), stage=2, epoch=1, **whole).graph_id
+    for label in (0, 1):
+        store.save(make_graph(edge_count, label, f"class:{label}"), stage=2, epoch=1, **whole)
+    table = store.query("strongest_paths", graph_id=graph_id, top_k=100)
+    circuit_id = store.save_circuit(graph_id, "strongest_paths", {}, table)
+    return {"graph_id": graph_id, "run_id": RUN, "circuit_id": circuit_id, "layer": "fc1", "index": 0,
+            "stage_id": f"{RUN}/stage_2", "experiment": "benchmark_queries"}  # fmt: skip
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def measure(
+    ways: dict[str, Callable[[], Any]], rounds: int, slow: set[tuple[str, str]], name: str
+) -> dict[str, float | None]:
+    """Median seconds of each way, in turn; the one call that warms up counts where it takes long."""
+    times: dict[str, list[float]] = {way: [] for way in ways if (name, way) not in slow}
+    for way in times:
+        first = seconds(ways[way])
+        if first > LIMIT:
+            slow.add((name, way))
+        if first > LIMIT / 3:
+            times[way].append(first)
+    quick = [way for way, found in times.items() if not found]
+    for _ in range(rounds):
+        for way in quick:
+            times[way].append(seconds(ways[way]))
+    return {way: statistics.median(found) if found else None for way, found in times.items()}
+
+
+def shown(value: float | None, more: float = 0.0) -> str:
+    return "" if value is None else f"{1000 * (value + more):,.0f}" if value + more >= 0.01 else f"{1000 * value:.1f}"
+
+
+def benchmark(store: GraphStore, edge_count: int, rounds: int, slow: set[tuple[str, str]], only: list[str]) -> None:
+    known = save_run(store, edge_count)
+    read = min(seconds(lambda: store.graph(known["graph_id"])) for _ in range(2))
+    graph = store.graph(known["graph_id"])
+    started = time.perf_counter()
+    in_networkx = make_networkx(graph)
+    networkx_read = read + time.perf_counter() - started
+    started = time.perf_counter()
+    in_igraph = make_igraph(graph) if igraph else None
+    igraph_read = read + time.perf_counter() - started
+    print(f"\n### {len(graph.edges):,} edges, {len(graph.neurons):,} neurons\n")
+    print(
+        f"Reading takes {read:.2f} s, with NetworkX's graph {networkx_read:.2f} s, with igraph's {igraph_read:.2f} s.\n"
+    )
+    print("| query | store | NetworkX | with reading | igraph | with reading |\n|---|---|---|---|---|---|")
+    for name in only or query_names():
+        query = load_query(name)
+        needed = {parameter: known.get(parameter) for parameter, about in query.params.items() if about.is_required}
+        if None in needed.values():
+            continue
+        ways: dict[str, Callable[[], Any]] = {"store": lambda name=name, needed=needed: store.query(name, **needed)}
+        if name in NETWORKX:
+            ways["networkx"] = lambda name=name: NETWORKX[name](in_networkx)
+        if igraph and name in IGRAPH:
+            ways["igraph"] = lambda name=name: IGRAPH[name](in_igraph)
+        found = measure(ways, rounds, slow, name)
+        ours, other, third = (found.get(way) for way in ("store", "networkx", "igraph"))
+        print(f"| {name} | {shown(ours)} | {shown(other)} | {shown(other, networkx_read)} | {shown(third)} | "
+              f"{shown(third, igraph_read)} |", flush=True)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--edges", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=[])
+    arguments = parser.parse_args()
+    slow: set[tuple[str, str]] = set()
+    with GraphStore.open() as store:
+        for edge_count in arguments.edges:
+            if len(store.run_cypher("MATCH (run:Run {run_id: $run_id}) RETURN run", {"run_id": RUN})):
+                store.delete_run(RUN)
+            try:
+                benchmark(store, edge_count, arguments.rounds, slow, arguments.only)
+            finally:
+                store.delete_run(RUN)
+
+
+if __name__ == "__main__":
+    main()
