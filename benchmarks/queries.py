@@ -161,6 +161,12 @@ def ig_pagerank(graph: Any) -> list[Any]:
     return top(enumerate(back.personalized_pagerank(reset_vertices=of_kind(graph, "output"), weights="mass")))
 
 
+def ig_betweenness(graph: Any) -> list[float]:
+    back = graph.copy()
+    back.reverse_edges()
+    return back.betweenness(weights="cost", sources=of_kind(graph, "output"), targets=of_kind(graph, "input"))
+
+
 def ig_paths(graph: Any) -> Any:
     longer, source, sink = ig_ends(graph, cost=0.0)
     return longer.get_k_shortest_paths(source, sink, k=10, weights="cost")
@@ -184,8 +190,8 @@ NETWORKX: dict[str, Callable[[nx.DiGraph], Any]] = {
     "central_neurons": lambda graph: top(graph.out_degree(weight="share"), len(graph)),
     "personalised_pagerank": nx_pagerank,
     "personalised_pagerank_gds": nx_pagerank,
-    "betweenness": lambda graph: nx.betweenness_centrality_subset(
-        graph, of_kind(graph, "input"), of_kind(graph, "output"), weight="cost"
+    "betweenness": lambda graph: nx.betweenness_centrality_subset(  # from the outputs, which are fewer
+        graph.reverse(copy=False), of_kind(graph, "output"), of_kind(graph, "input"), weight="cost"
     ),
     "strongest_paths": lambda graph: list(
         itertools.islice(nx.shortest_simple_paths(nx_ends(graph, cost=0.0), "s", "t", "cost"), 10)
@@ -208,9 +214,7 @@ IGRAPH: dict[str, Callable[[Any], Any]] = {
     "central_neurons": lambda graph: sorted(graph.strength(mode="out", weights="share")),
     "personalised_pagerank": ig_pagerank,
     "personalised_pagerank_gds": ig_pagerank,
-    "betweenness": lambda graph: graph.betweenness(
-        weights="cost", sources=of_kind(graph, "input"), targets=of_kind(graph, "output")
-    ),
+    "betweenness": ig_betweenness,
     "strongest_paths": ig_paths,
     "strongest_paths_gds": ig_paths,
     "top_edges": lambda graph: heapq.nlargest(100, zip(graph.es["mass"], range(graph.ecount()), strict=True)),

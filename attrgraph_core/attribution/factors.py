@@ -12,7 +12,6 @@ from attrgraph_core.attribution.network_pass import LayerRecord, Recording
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
 from attrgraph_core.attribution.target import Target
 
-
 # Of a layer's output, where a sample is several rows: 16 MiB in float32. Memory of more than 32 MiB is fetched anew from
 # the system for every tensor, which costs as much as the arithmetic.
 ELEMENTS_AT_ONCE = 1 << 22

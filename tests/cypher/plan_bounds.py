@@ -1,4 +1,4 @@
-"""How many db hits a query of `cypher/analysis/` may take: so many for each neuron and edge of one graph, and so many more.
+"""How many db hits a query of `cypher/analysis/` may take: for each neuron and edge of one graph, and beside.
 
 A query that begins to read what it need not, the graphs of other epochs or a layer for each neuron of another, takes
 many times that. Those that follow paths are bounded by their beam and not by the graph.
