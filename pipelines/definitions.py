@@ -10,6 +10,7 @@ from pipelines.io_managers import RecordIOManager
 from pipelines.jobs import compare_seeds, targeted_training
 from pipelines.partitions import STAGE_COUNT
 from pipelines.resources import DeviceResource, GraphStoreResource
+from pipelines.retention import retention, weekly_retention
 from pipelines.schedules import nightly
 from pipelines.sensors import automation, dataset_changed, unrun_partitions
 
@@ -24,8 +25,8 @@ defs = dg.Definitions(
         ]
     ),
     asset_checks=[check for position in POSITIONS for check in stage_checks(position, position == STAGE_COUNT)],
-    jobs=[targeted_training, compare_seeds],
-    schedules=[nightly],
+    jobs=[targeted_training, compare_seeds, retention],
+    schedules=[nightly, weekly_retention],
     sensors=[unrun_partitions, dataset_changed, automation],
     resources={
         "records": RecordIOManager(),

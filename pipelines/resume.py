@@ -24,7 +24,8 @@ def assets_of(experiment: Experiment) -> list[str]:
 def pending_assets(experiment: Experiment, seed: int, store: "GraphStore") -> list[str]:
     """The assets from the first that is missing on; none where the run is whole.
 
-    Graphs that the store no longer holds, and weights and tables that are gone, are missing, whatever the record says.
+    Graphs that the store no longer holds, and weights and tables that are gone, are missing, whatever the record says;
+    graphs that retention deleted are not.
     """
     names = assets_of(experiment)
     stored: set[str] | None = None
@@ -37,9 +38,15 @@ def pending_assets(experiment: Experiment, seed: int, store: "GraphStore") -> li
         if name.endswith("_attribution_graphs"):
             stored = set(store.graphs(experiment.run_id(seed))["graph_id"]) if stored is None else stored
             record = GraphsRecord.model_validate_json(path.read_text(encoding="utf-8"))
-            if not {graph.graph_id for graph in record.graphs} <= stored:
+            missing = {graph.graph_id for graph in record.graphs} - stored
+            if missing and not _were_pruned(missing, store.pruned_snapshots(experiment.run_id(seed))):
                 return names[place:]
     return []
+
+
+def _were_pruned(graph_ids: set[str], pruned_snapshots: set[str]) -> bool:
+    """Whether all of these graphs, `<snapshot_id>/<method>/<target>`, were of snapshots that retention emptied."""
+    return all(any(graph_id.startswith(f"{snapshot}/") for snapshot in pruned_snapshots) for graph_id in graph_ids)
 
 
 def _files_are_there(experiment: Experiment, seed: int, name: str, record: str) -> bool:

@@ -1,7 +1,7 @@
 """Attribution graphs in Neo4j: saving, asking, reading back."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,7 +10,7 @@ import pandas as pd
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.attribution_graph import AttributionGraph
 from attrgraph_core.graph.sparsify import EDGE_MASS, MAX_EDGES_PER_NEURON, sparsify
-from attrgraph_core.store import deletion, graph_ids, provenance
+from attrgraph_core.store import deletion, graph_ids, provenance, retention
 from attrgraph_core.store.computed import compute
 from attrgraph_core.store.connection import Connection, resolve_connection
 from attrgraph_core.store.database import Database
@@ -177,6 +177,32 @@ class GraphStore:
     def delete_run(self, run_id: str) -> int:
         """Delete a run with all that hangs on it; how many graphs it had."""
         return deletion.delete_run(self._database, run_id)
+
+    def plan_retention(
+        self,
+        rules: retention.RetentionRules,
+        run_ids: Sequence[str] | None = None,
+        experiments: Sequence[str] | None = None,
+    ) -> retention.RetentionPlan:
+        """What rules keep and what would go, of some runs or experiments, or of all. Changes nothing."""
+        for run_id in run_ids or ():
+            self._refuse_unknown_ids({"run_id": run_id})
+        return retention.plan_retention(self._database, rules, run_ids, experiments)
+
+    def prune(
+        self, plan: retention.RetentionPlan, on_graph: Callable[[int, int], None] | None = None
+    ) -> retention.Pruned:
+        """Delete the graphs that a plan lets go; `on_graph` is told how many of how many are done."""
+        return retention.prune(self._database, plan, on_graph)
+
+    def pruned_snapshots(self, run_id: str) -> set[str]:
+        """The snapshots of a run whose graphs retention deleted."""
+        return set(self._database.read(load_query("lookup/pruned_snapshots"), {"run_id": run_id})["snapshot_id"])
+
+    def counts(self) -> tuple[int, int]:
+        """How many nodes and relationships the database holds."""
+        row = self._database.read(load_query("lookup/store_counts"), {}).iloc[0]
+        return int(row["node_count"]), int(row["relationship_count"])
 
     def _graph_properties(self, graph_id: str) -> dict[str, Any]:
         table = self._database.read(load_query("lookup/graph"), {"graph_id": graph_id})

@@ -8,7 +8,7 @@
 MATCH (snapshot:Snapshot {snapshot_id: $snapshot_id})
 MERGE (graph:AttributionGraph {graph_id: $graph_id})
 SET graph += $properties, graph.status = 'writing', graph.writer = $writer, graph.written_at = datetime()
-REMOVE graph.content_hash
+REMOVE graph.content_hash, snapshot.pruned_at
 MERGE (snapshot)-[:HAS_GRAPH]->(graph)
 WITH graph
 // What was found in the content before is no longer all there.

@@ -8,6 +8,7 @@ import pytest
 from attrgraph_core.graph.attribution_graph import AttributionGraph
 from attrgraph_core.store.connection import Connection
 from attrgraph_core.store.graph_store import GraphStore
+from attrgraph_core.store.retention import RetentionPlan, RetentionRules
 from attrgraph_core.targeting.neuron_set import NeuronSet
 
 RUN = "query-tests"
@@ -102,6 +103,11 @@ def store(neo4j_connection: Connection) -> Iterator[GraphStore]:
             "MATCH (graph:AttributionGraph {graph_id: $id}) SET graph.status = 'writing', graph.writer = 'gone'",
             {"id": unfinished.graph_id},
             read_only=False,
+        )
+        store.save(make_graph(EDGES), stage=1, epoch=4, **whole)
+        plan = store.plan_retention(RetentionRules(last=10), [RUN])
+        store.prune(
+            RetentionPlan(plan.graphs.assign(kept_for=plan.graphs["epoch"].map(lambda e: "" if e == 4 else "x")))
         )
         graph_id = f"{RUN}/stage_1/epoch_1/deeplift/label"
         table = store.query("neuron_influence", graph_id=graph_id)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from attrgraph_core.store.connection import Connection
 from attrgraph_core.store.graph_store import GraphStore
+from attrgraph_core.store.retention import RetentionRules
 from tests.pipelines.conftest import SMALL_EXPERIMENT
 
 pytestmark = pytest.mark.neo4j
@@ -223,3 +224,11 @@ def test_a_run_that_fails_says_so_in_neo4j(run, store):
 def failing_run_id(run) -> str:
     script = "from pipelines.partitions import EXPERIMENTS; print(EXPERIMENTS['failing'].run_id(0))"
     return run.python("-c", script).stdout.strip()
+
+
+def test_a_pruned_run_is_not_taken_for_an_interrupted_one(run, store):
+    """The last test here: the graphs are gone afterwards."""
+    plan = store.plan_retention(RetentionRules(stage_ends=True), [run.run_folder.name])
+    assert len(plan.going) == 22  # epochs 0 and 1 of stage 1, 11 graphs each
+    store.prune(plan)
+    assert run.look()["pending"] == []

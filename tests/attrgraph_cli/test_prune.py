@@ -1,0 +1,40 @@
+import pytest
+from typer.testing import CliRunner
+
+from attrgraph_cli.db import app
+from attrgraph_cli.numbers import ranges
+from attrgraph_core.store.graph_store import GraphStore
+from tests.attrgraph_core.store.conftest import graph  # noqa: F401  (a fixture)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"), [([], ""), ([3], "3"), ([2, 1, 0], "0-2"), ([0, 1, 2, 3, 7, 9, 10], "0-3, 7, 9-10")]
+)
+def test_neighbours_are_joined(numbers, text):
+    assert ranges(numbers) == text
+
+
+@pytest.mark.neo4j
+def test_prune_shows_first(monkeypatch, neo4j_connection, graph):  # noqa: F811
+    monkeypatch.setenv("NEO4J_URI", neo4j_connection.uri)
+    monkeypatch.setenv("NEO4J_USER", neo4j_connection.user)
+    monkeypatch.setenv("NEO4J_PASSWORD", neo4j_connection.password)
+    runner = CliRunner()
+    command = ["prune", "--keep-last", "2", "--run", "prune-test"]
+    with GraphStore.open(neo4j_connection) as store:
+        for epoch in range(5):
+            store.save(graph, run_id="prune-test", stage=1, epoch=epoch)
+        try:
+            shown = runner.invoke(app, command)
+            assert shown.exit_code == 0, shown.output
+            assert "1: 3-4" in shown.output
+            assert "1: 0-2" in shown.output
+            assert "3 of 5" in shown.output
+            assert "Nothing was changed" in shown.output
+            assert len(store.graphs("prune-test")) == 5
+            done = runner.invoke(app, [*command, "--yes"])
+            assert "Deleted 3 graphs" in done.output
+            assert store.graphs("prune-test")["epoch"].tolist() == [3, 4]
+            assert "Nothing goes" in runner.invoke(app, [*command, "--yes"]).output
+        finally:
+            store.delete_run("prune-test")
