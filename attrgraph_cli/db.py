@@ -9,7 +9,7 @@ import typer
 from neo4j.exceptions import DriverError, Neo4jError
 from rich.console import Console
 
-from attrgraph_cli import prune
+from attrgraph_cli import backup, doctor, migrate, prune
 from attrgraph_cli.cypher_shell import WIDTH_WITHOUT_TERMINAL, run_shell
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.connection import Connection, describe_driver_error, resolve_connection, verify
@@ -22,7 +22,11 @@ app = typer.Typer(
     "NEO4J_URI (with NEO4J_USER, NEO4J_PASSWORD) names a server of yours; without it an embedded one is used.",
     no_args_is_help=True,
 )
+app.command(name="doctor")(doctor.doctor)
 app.command(name="prune")(prune.prune)
+app.command(name="backup")(backup.backup)
+app.command(name="restore")(backup.restore)
+app.command(name="migrate")(migrate.migrate)
 
 
 @dataclass(frozen=True)

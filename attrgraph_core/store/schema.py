@@ -4,7 +4,7 @@ A schema file stays as it was when it was applied, and a change is a new file. A
 say `IF NOT EXISTS`, so applying it again would quietly keep the constraint of before under the name of the new one.
 """
 
-from typing import LiteralString, cast
+from typing import Any, LiteralString, cast
 
 import neo4j
 from neo4j.exceptions import DriverError, Neo4jError
@@ -21,19 +21,28 @@ def schema_files() -> dict[int, CypherQuery]:
     return dict(sorted(files.items()))
 
 
-def apply_schema(driver: neo4j.Driver, connection: Connection) -> list[int]:
-    """Apply the schema files that the database has not; the versions that were applied now, mostly none.
+def applied_versions(driver: neo4j.Driver, connection: Connection) -> dict[int, str]:
+    """When (ISO 8601) each version that the database has was applied. Raises AttrGraphError as `apply_schema`."""
+    try:
+        return {version: row["applied_at"] for version, row in _checked_rows(driver, schema_files()).items()}
+    except (DriverError, Neo4jError, OSError) as error:
+        raise describe_driver_error(error, connection) from error
+
+
+def apply_schema(driver: neo4j.Driver, connection: Connection, again: bool = False) -> list[int]:
+    """Apply the schema files that the database has not, or all `again`; the versions that were applied now.
 
     Raises AttrGraphError for a database with a version that this program does not know, and for a file that changed
     after it was applied.
     """
     try:
-        return _apply(driver, schema_files())
+        return _apply(driver, schema_files(), again)
     except (DriverError, Neo4jError, OSError) as error:
         raise describe_driver_error(error, connection) from error
 
 
-def _apply(driver: neo4j.Driver, files: dict[int, CypherQuery]) -> list[int]:
+def _checked_rows(driver: neo4j.Driver, files: dict[int, CypherQuery]) -> dict[int, dict[str, Any]]:
+    """What the database says was applied, by version, refused where it is not what these files are."""
     with driver.session(default_access_mode=neo4j.READ_ACCESS) as session:
         text = load_query("lookup/schema_versions").text
         applied = {row["version"]: row for row in session.run(cast(LiteralString, text)).data()}
@@ -49,7 +58,12 @@ def _apply(driver: neo4j.Driver, files: dict[int, CypherQuery]) -> list[int]:
                 f"schema file {row['name']} is another than the one this database was made with; put it back and add "
                 "the change as a new file with the next number"
             )
-    missing = [version for version in files if version not in applied]
+    return applied
+
+
+def _apply(driver: neo4j.Driver, files: dict[int, CypherQuery], again: bool) -> list[int]:
+    applied = _checked_rows(driver, files)
+    missing = [version for version in files if again or version not in applied]
     with driver.session() as session:
         for version in missing:
             for statement in files[version].statements:

@@ -38,6 +38,7 @@ from attrgraph_core.store.embedded.home import (
     read_password,
     write_initial_password,
 )
+from attrgraph_core.store.embedded.store_exchange import STORE_FOLDERS, undo_cut_exchange
 
 USER = "neo4j"
 START_TIMEOUT_SECONDS = 120.0
@@ -155,21 +156,41 @@ class EmbeddedServer:
         if self.running() is None:
             return False
         with self._lock(timeout):
-            record = self.running()
-            process = self._process(record) if record else None
-            if record is None or process is None:
-                return False
-            if force:
-                process.kill()
-            else:
-                process.terminate()
-            if not _ends(process, timeout):
-                raise AttrGraphError(
-                    f"Neo4j (pid {record.pid}) has not stopped within {timeout:.0f} s; it may still be writing. "
-                    f"Look again with `attrgraph db status`, or end it: attrgraph db stop --force. Log: {self.log}"
-                )
-            self._record_file.unlink(missing_ok=True)
-            return True
+            return self._stop_process(timeout, force)
+
+    @contextlib.contextmanager
+    def stopped(self, console: Console | None = None) -> Iterator[None]:
+        """A time without the server, for work on its files; it is started again if it ran, whatever happens.
+
+        Nobody else starts it meanwhile: who tries waits. Raises AttrGraphError as `stop` and `start` do.
+        """
+        make_private_folder(self.home)
+        was_running = False
+        try:
+            with self._lock(self.start_timeout):
+                was_running = self._stop_process(STOP_TIMEOUT_SECONDS, force=False)
+                yield
+        finally:
+            if was_running:
+                self.start(console)
+
+    def _stop_process(self, timeout: float, force: bool) -> bool:
+        record = self.running()
+        process = self._process(record) if record else None
+        if record is None or process is None:
+            self._end_unrecorded()
+            return False
+        if force:
+            process.kill()
+        else:
+            process.terminate()
+        if not _ends(process, timeout):
+            raise AttrGraphError(
+                f"Neo4j (pid {record.pid}) has not stopped within {timeout:.0f} s; it may still be writing. "
+                f"Look again with `attrgraph db status`, or end it: attrgraph db stop --force. Log: {self.log}"
+            )
+        self._record_file.unlink(missing_ok=True)
+        return True
 
     def status(self) -> ServerStatus:
         """Everything that is known without a connection; starts nothing."""
@@ -183,9 +204,14 @@ class EmbeddedServer:
             uptime=time.time() - record.process_created if record else None,
         )
 
+    def database_bytes(self) -> int:
+        """Bytes on disk of the graphs alone, without logs of transactions."""
+        return _folder_bytes(self.home / STORE_FOLDERS[0])
+
     def _start_process(self, password: str, artefacts: Sequence[Artefact], jars: Sequence[Path]) -> ServerRecord:
         """Start Java and wait; once more on other ports when somebody took ours in between."""
         self._end_unrecorded()
+        undo_cut_exchange(self.home)
         java = launch.java_path()
         class_path = os.pathsep.join(str(jar) for jar in jars)
         archive = archive_path(self.cache, java, class_path)

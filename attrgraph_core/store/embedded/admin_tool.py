@@ -1,0 +1,56 @@
+"""Neo4j's own administration tool, run from the jar files that the embedded server runs from.
+
+It works on the files of a home whose server is stopped, and reads that home's `conf/neo4j.conf`.
+"""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+
+from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.store.embedded import launch
+from attrgraph_core.store.embedded.artefacts import fetch_artefacts, locked_artefacts
+
+MAIN_CLASS = "org.neo4j.cli.AdminTool"
+
+
+def run_admin_tool(
+    arguments: Sequence[str],
+    *,
+    home: Path,
+    cache: Path,
+    console: Console | None = None,
+    source: IO[bytes] | None = None,
+    target: IO[bytes] | None = None,
+) -> str:
+    """Run `neo4j-admin` with `arguments` on the files of `home`; what it said, '' where that goes to `target`.
+
+    Raises AttrGraphError with the tool's own reason where it fails.
+    """
+    jars = fetch_artefacts(locked_artefacts(), cache, console=console or Console(quiet=True))
+    class_path = os.pathsep.join(str(jar) for jar in jars)
+    command = [str(launch.java_path()), "-Xmx1g", "-Dfile.encoding=UTF-8", "-cp", class_path, MAIN_CLASS, *arguments]
+    ended = subprocess.run(
+        command,
+        env=os.environ | {"NEO4J_HOME": str(home), "NEO4J_CONF": str(home / "conf")},
+        stdin=source if source is not None else subprocess.DEVNULL,
+        stdout=target if target is not None else subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    said = (ended.stderr or b"").decode("utf-8", "replace")
+    if ended.returncode != 0:
+        raise AttrGraphError(f"Neo4j's tool failed at '{' '.join(arguments)}': {_reason(said)}")
+    return (ended.stdout or b"").decode("utf-8", "replace")
+
+
+def _reason(said: str) -> str:
+    """What the tool names as wrong: the last of its errors, without the time and class before it."""
+    lines = [line.strip() for line in said.replace("\r", "\n").splitlines() if line.strip()]
+    errors = [line.partition("]")[2].strip() for line in lines if " ERROR " in line]
+    reasons = [line for line in errors if line] or [line for line in lines if not line.startswith(("Run with", "at "))]
+    return reasons[0] if reasons else "it gave no reason"
