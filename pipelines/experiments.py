@@ -175,8 +175,12 @@ class Experiment(_Section):
     @property
     def config_hash(self) -> str:
         """Of everything that changes what a run of one seed gives."""
-        content = self.model_dump(mode="json", include=set(RUN_AFFECTING))
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps(self.run_configuration, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def run_configuration(self) -> dict[str, Any]:
+        """Everything that changes what a run of one seed gives, as JSON has it."""
+        return self.model_dump(mode="json", include=set(RUN_AFFECTING))
 
     def where(self, *location: str | int) -> str:
         """`file:line: key` of a key by the path that leads to it, such as ("stages", 1, "select")."""

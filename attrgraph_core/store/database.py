@@ -132,7 +132,7 @@ def _typed(query: CypherQuery, table: pd.DataFrame) -> pd.DataFrame:
     types = {"INTEGER": "int64", "FLOAT": "float64", "STRING": "str", "BOOLEAN": "bool"}
     wanted = {name: types[column.type] for name, column in query.returns.items() if column.type in types}
     return table.astype(
-        {name: kind for name, kind in wanted.items() if kind in ("float64", "str") or not table[name].isna().any()}
+        {name: kind for name, kind in wanted.items() if kind == "float64" or not table[name].isna().any()}
     )
 
 

@@ -94,7 +94,9 @@ def _schema(database: Database, connection: Connection) -> Iterator[Finding]:
         yield Finding("schema", State.change, "another than this program's", str(error))
         return
     missing = [query.name for number, query in schema_files().items() if number not in applied]
-    if missing:
+    if not applied:
+        yield Finding("schema", State.advice, "not there yet", "attrgraph db migrate, or any command that stores")
+    elif missing:
         yield Finding("schema", State.change, f"without {', '.join(missing)}", "attrgraph db migrate")
     else:
         yield Finding("schema", State.good, f"version {max(applied)}")

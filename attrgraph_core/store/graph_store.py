@@ -1,6 +1,7 @@
 """Attribution graphs in Neo4j: saving, asking, reading back."""
 
 import difflib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -10,7 +11,7 @@ import pandas as pd
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.attribution_graph import AttributionGraph
 from attrgraph_core.graph.sparsify import EDGE_MASS, MAX_EDGES_PER_NEURON, sparsify
-from attrgraph_core.store import deletion, graph_ids, provenance, retention
+from attrgraph_core.store import deletion, graph_ids, provenance, retention, runs
 from attrgraph_core.store.computed import compute
 from attrgraph_core.store.connection import Connection, resolve_connection
 from attrgraph_core.store.database import Database
@@ -125,9 +126,20 @@ class GraphStore:
         return self._database.read(load_query("epoch_graphs"), {"run_id": run_id})
 
     def save_run(
-        self, run_id: str, experiment: str, seed: int, config_hash: str, code_version: str, status: str = "running"
+        self,
+        run_id: str,
+        experiment: str,
+        seed: int,
+        config_hash: str,
+        code_version: str,
+        status: str = "running",
+        configuration: Mapping[str, Any] | None = None,
+        dagster_run_id: str | None = None,
     ) -> str:
-        """Make a run of an experiment, or bring it up to date; its id."""
+        """Make a run of an experiment, or bring it up to date; its id.
+
+        `configuration` (values that JSON has) is what `compare_runs` compares; without it that of before stays.
+        """
         self._database.write(
             "write_run",
             run_id=graph_ids.check_run_id(run_id),
@@ -136,6 +148,8 @@ class GraphStore:
             config_hash=config_hash,
             code_version=code_version,
             status=status,
+            configuration=None if configuration is None else json.dumps(configuration, sort_keys=True),
+            dagster_run_id=dagster_run_id,
         )
         return run_id
 
@@ -177,6 +191,28 @@ class GraphStore:
     def delete_run(self, run_id: str) -> int:
         """Delete a run with all that hangs on it; how many graphs it had."""
         return deletion.delete_run(self._database, run_id)
+
+    def runs(self, experiment: str | None = None, tag: str | None = None) -> pd.DataFrame:
+        """All runs, newest first, or those of an experiment or with a tag."""
+        return runs.list_runs(self._database, experiment, tag)
+
+    def find_run(self, given: str) -> str:
+        """The id of the run of this id or name, or of the only one whose id begins so."""
+        return runs.find_run(self._database, given)
+
+    def describe_run(self, run_id: str) -> tuple[dict[str, Any], pd.DataFrame]:
+        """A run's properties, and a table of its stages."""
+        return runs.describe_run(self._database, run_id)
+
+    def compare_runs(self, run_ids: Sequence[str]) -> pd.DataFrame:
+        """Runs side by side: the settings in which they differ, and how their stages ended."""
+        return runs.compare_runs(self._database, run_ids)
+
+    def annotate_run(
+        self, run_id: str, name: str | None = None, tags: Sequence[str] | None = None, note: str | None = None
+    ) -> None:
+        """Give a run a name, tags, a note; None leaves what is there, '' and () remove it."""
+        runs.annotate_run(self._database, run_id, name, tags, note)
 
     def plan_retention(
         self,

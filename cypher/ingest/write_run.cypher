@@ -6,12 +6,16 @@
 // @param  config_hash   STRING   of its configuration
 // @param  code_version  STRING   of the code that ran
 // @param  status        STRING   such as 'running'
+// @param  configuration   STRING  as JSON; null leaves it
+// @param  dagster_run_id  STRING  Dagster's run; null leaves it
 // @return run_id        STRING   run
 MERGE (experiment:Experiment {name: $experiment})
 MERGE (run:Run {run_id: $run_id})
 // A run that ended and is brought up to date begins anew: it is the newest again.
 SET run.started_at = CASE WHEN run.status = 'running' THEN run.started_at ELSE datetime() END
-SET run.seed = $seed, run.config_hash = $config_hash, run.code_version = $code_version, run.status = $status
+SET run.seed = $seed, run.config_hash = $config_hash, run.code_version = $code_version, run.status = $status,
+    run.configuration = coalesce($configuration, run.configuration),
+    run.dagster_run_id = coalesce($dagster_run_id, run.dagster_run_id)
 REMOVE run.finished_at
 MERGE (experiment)-[:HAS_RUN]->(run)
 RETURN run.run_id AS run_id

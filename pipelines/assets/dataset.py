@@ -7,6 +7,7 @@ from pipelines.feasibility import check_feasible
 from pipelines.partitions import experiment_and_seed, run_partitions
 from pipelines.pictures import table_metadata
 from pipelines.records import DatasetRecord
+from pipelines.run_tag import tag_run
 
 
 @dg.asset(
@@ -22,6 +23,7 @@ def dataset(context: dg.AssetExecutionContext) -> dg.Output[DatasetRecord]:
     import pandas as pd
 
     experiment, seed = experiment_and_seed(context.partition_key)
+    tag_run(context, experiment.run_id(seed))
     with failures_named():
         data, _ = check_feasible(experiment)
     record = DatasetRecord(
@@ -43,6 +45,7 @@ def dataset(context: dg.AssetExecutionContext) -> dg.Output[DatasetRecord]:
     return dg.Output(
         record,
         metadata={
+            "run_id": record.run_id,
             "train_count": record.train_count,
             "test_count": record.test_count,
             "fingerprint": record.fingerprint,

@@ -23,6 +23,7 @@ from pipelines.pictures import (
 )
 from pipelines.records import CheckpointsRecord, CircuitsRecord, DatasetRecord, GraphsRecord, NeuronSetRecord
 from pipelines.resources import DeviceResource, GraphStoreResource
+from pipelines.run_tag import tag_run
 
 CODE_VERSION = "1"
 
@@ -140,14 +141,16 @@ def attribution_graphs_asset(position: int) -> dg.AssetsDefinition:
         experiment, seed = experiment_and_seed(context.partition_key)
         if not _outputs(experiment, position):
             return
+        tag_run(context, dataset.run_id)
         with failures_named(), graph_store.open() as store:
             store.save_run(
-                dataset.run_id, experiment.name, seed, experiment.config_hash, code_version(), status="running"
-            )
+                dataset.run_id, experiment.name, seed, experiment.config_hash, code_version(), status="running",
+                configuration=experiment.run_configuration, dagster_run_id=context.run_id,
+            )  # fmt: skip
             store.save_stage(
                 dataset.run_id, position, checkpoints.kind,
                 trained_neurons=checkpoints.trained_neurons, trained_weights=checkpoints.trained_weights,
-                seconds=checkpoints.seconds,
+                seconds=checkpoints.seconds, dagster_run_id=context.run_id,
             )  # fmt: skip
             if checkpoints.neuron_set_id is not None:
                 store.save_training(dataset.run_id, position, checkpoints.neuron_set_id)
@@ -161,6 +164,7 @@ def attribution_graphs_asset(position: int) -> dg.AssetsDefinition:
         yield dg.Output(
             record,
             metadata={
+                "run_id": dataset.run_id,
                 "graphs": len(record.graphs),
                 "edges": sum(graph.edge_count for graph in record.graphs),
                 "kept_mass": final.kept_mass,

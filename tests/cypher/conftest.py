@@ -90,8 +90,11 @@ def store(neo4j_connection: Connection) -> Iterator[GraphStore]:
     with GraphStore.open(neo4j_connection) as store:
         if len(store.graphs(RUN)):
             store.delete_run(RUN)  # a server of the environment may keep it from a session cut short
-        store.save_run(RUN, "query_tests", seed=0, config_hash="c", code_version="v")
-        store.save_stage(RUN, 1, "full")
+        store.save_run(
+            RUN, "query_tests", seed=0, config_hash="c", code_version="v", configuration={"a": 1}, dagster_run_id="d"
+        )
+        store.annotate_run(RUN, name="query tests", tags=["tests"], note="by hand")
+        store.save_stage(RUN, 1, "full", trained_neurons=3, seconds=1.0, dagster_run_id="d")
         store.save_stage(RUN, 2, "targeted")
         whole = {"run_id": RUN, "edge_mass": 1.0, "loss": 0.5, "accuracy": 0.75}
         store.save(make_graph(EDGES), stage=1, epoch=0, **whole)

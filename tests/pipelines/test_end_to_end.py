@@ -63,6 +63,11 @@ def test_a_two_stage_experiment_and_its_provenance(small_experiment: Path, envir
         assert len(graphs) == 44
         status = store.run_cypher("MATCH (run:Run {run_id: $id}) RETURN run.status AS status", {"id": run_id})
         assert status["status"].tolist() == ["complete"]
+        # Dagster's run and the graph's run lead to each other.
+        properties, stages = store.describe_run(run_id)
+        assert set(stages["dagster_run_id"]) == {properties["dagster_run_id"]}
+        assert runs_of_dagster(run_id) == [properties["dagster_run_id"]]
+        assert properties["configuration"]["training"]["batch_size"] == 128
     # What is not in the set did not move by a bit, under AdamW with weight decay.
     before = load_weights(folder / "runs" / run_id / "stage_1" / "epoch_002.safetensors")
     after = load_weights(folder / "runs" / run_id / "stage_2" / "epoch_001.safetensors")
@@ -80,6 +85,18 @@ def test_a_two_stage_experiment_and_its_provenance(small_experiment: Path, envir
             "attributions_are_complete", "attributions_match_captum",
         )
     }  # fmt: skip
+
+
+def runs_of_dagster(run_id: str) -> list[str]:
+    """Dagster's runs that carry the tag of a run of the graph store."""
+    script = f"""
+import dagster as dg
+with dg.DagsterInstance.get() as instance:
+    runs = instance.get_runs(dg.RunsFilter(tags={{"attrgraph/run_id": {run_id!r}}}))
+    print(*(run.run_id for run in runs))
+"""
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    return printed.stdout.split()
 
 
 def check_results(folder: Path) -> dict[str, set[bool]]:
