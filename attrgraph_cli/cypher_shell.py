@@ -6,7 +6,7 @@ like.
 
 import sys
 from collections.abc import Iterator
-from typing import TextIO
+from typing import LiteralString, TextIO, cast
 
 import neo4j
 from neo4j.exceptions import DriverError, Neo4jError
@@ -106,9 +106,9 @@ def _format_properties(entity: Node | Relationship) -> str:
     return f" {format_value(properties)}" if properties else ""
 
 
-def run_statement(session: neo4j.Session, statement: str, console: Console) -> None:
+def run_statement(session: neo4j.Session, statement: str, console: Console, timeout: float | None = None) -> None:
     """Run one statement; print its rows, up to a thousand, and what it changed."""
-    result = session.run(statement)
+    result = session.run(neo4j.Query(cast(LiteralString, statement), timeout=timeout))
     columns = result.keys()
     rows = result.fetch(SHOWN_ROWS)
     is_cut = result.peek() is not None
@@ -125,8 +125,14 @@ def run_statement(session: neo4j.Session, statement: str, console: Console) -> N
         console.print(", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in changes.items()))
 
 
-def run_shell(connection: Connection, write: bool, console: Console, source: TextIO | None = None) -> None:
-    """Read statements from `source` (stdin) until it ends.
+def run_shell(
+    connection: Connection,
+    write: bool,
+    console: Console,
+    source: TextIO | None = None,
+    timeout: float | None = None,
+) -> None:
+    """Read statements from `source` (stdin) until it ends, each of which may take `timeout` seconds.
 
     A person is prompted and sees errors as lines; piped input stops at its first error, raised as AttrGraphError.
     """
@@ -138,19 +144,21 @@ def run_shell(connection: Connection, write: bool, console: Console, source: Tex
             driver.session(default_access_mode=access) as session,
         ):
             if source.isatty():
-                _converse(session, connection, write, console)
+                _converse(session, connection, write, console, timeout)
             else:
                 buffer = StatementBuffer()
                 for line in source:
                     for statement in buffer.add(line):
-                        run_statement(session, statement, console)
+                        run_statement(session, statement, console, timeout)
                 if rest := buffer.rest():
-                    run_statement(session, rest, console)
+                    run_statement(session, rest, console, timeout)
     except (DriverError, Neo4jError) as error:
         raise describe_driver_error(error, connection) from error
 
 
-def _converse(session: neo4j.Session, connection: Connection, write: bool, console: Console) -> None:
+def _converse(
+    session: neo4j.Session, connection: Connection, write: bool, console: Console, timeout: float | None
+) -> None:
     _use_line_editing()
     mode = "reading and writing" if write else "reading only (--write allows writes)"
     console.print(f"{connection.uri}, {mode}. A statement ends with ; and Ctrl-D ends the shell.", highlight=False)
@@ -169,7 +177,7 @@ def _converse(session: neo4j.Session, connection: Connection, write: bool, conso
             return
         for statement in buffer.add(line):
             try:
-                run_statement(session, statement, console)
+                run_statement(session, statement, console, timeout)
             except KeyboardInterrupt:
                 session.cancel()
                 raise AttrGraphError("The running statement was interrupted; the shell has ended.") from None

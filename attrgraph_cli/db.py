@@ -16,6 +16,7 @@ from attrgraph_core.store.connection import Connection, describe_driver_error, r
 from attrgraph_core.store.embedded.server import STOP_TIMEOUT_SECONDS, EmbeddedServer, ServerStatus
 
 EXIT_CODE_NOT_RUNNING = 3
+SHELL_TIMEOUT_SECONDS = 60.0
 
 app = typer.Typer(
     help="Start, stop and look into the Neo4j server that keeps the graphs. "
@@ -107,8 +108,11 @@ def status() -> None:
 @app.command()
 def shell(
     write: Annotated[bool, typer.Option("--write", help="Allow statements that change the graph.")] = False,
+    timeout: Annotated[float | None, typer.Option(help="Seconds that a statement may take; 0 for any.")] = None,
 ) -> None:
     """Run Cypher statements, each ended by a semicolon, typed or piped in. Reads only, unless --write.
+
+    A statement may take 60 seconds, and any time with --write; --timeout says otherwise.
 
     Example: echo 'MATCH (run:Run) RETURN run.run_id;' | attrgraph db shell
     """
@@ -116,7 +120,13 @@ def shell(
     if not console.is_terminal:
         console = Console(width=WIDTH_WITHOUT_TERMINAL)
     connection = resolve_connection(console=Console(stderr=True))
-    run_shell(connection, write, console)
+    run_shell(connection, write, console, timeout=_seconds(timeout, write))
+
+
+def _seconds(timeout: float | None, write: bool) -> float | None:
+    if timeout is None:
+        return None if write else SHELL_TIMEOUT_SECONDS
+    return timeout or None
 
 
 def ask_server(connection: Connection) -> ServerAnswers:

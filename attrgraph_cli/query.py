@@ -34,6 +34,8 @@ def query(
     param: Annotated[list[str] | None, typer.Option("--param", "-p", help="key=value; may be repeated.")] = None,
     cypher: Annotated[str | None, typer.Option(help="Cypher of your own, run read-only.")] = None,
     write: Annotated[bool, typer.Option("--write", help="Let --cypher change the database.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds that --cypher may take; 0 for any.")] = 60.0,
+    max_rows: Annotated[int, typer.Option(help="Rows that --cypher may give; 0 for any.")] = 100_000,
     list_queries: Annotated[bool, typer.Option("--list", help="Show what each query answers.")] = False,
     format: Annotated[Format, typer.Option("--format", "-f", help="How to print the rows.")] = Format.table,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")] = None,
@@ -64,7 +66,8 @@ def query(
         _check_names(found, texts)
     with GraphStore.open() as store:
         if found is None:
-            table = store.run_cypher(cypher or "", {key: _literal(text) for key, text in texts.items()}, not write)
+            values = {key: _literal(text) for key, text in texts.items()}
+            table = store.run_cypher(cypher or "", values, not write, timeout or None, max_rows or None)
         else:
             table = store.query(found, **_parameters(found, texts, store))
     _print(table, format, output)

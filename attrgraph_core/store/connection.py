@@ -102,6 +102,17 @@ def describe_driver_error(error: BaseException, connection: Connection) -> AttrG
         return AttrGraphError(
             f"{where} has had too many wrong passwords for user {connection.user!r}. Wait 5 s, try again."
         )
+    if code.endswith("CredentialsExpired"):
+        keep = "NEO4J_PASSWORD" if connection.way == "environment" else "the password file (attrgraph db status)"
+        return AttrGraphError(
+            f"{where}: the password has expired. Set a new one, in Neo4j Browser or cypher-shell on the database "
+            f"`system`: ALTER CURRENT USER SET PASSWORD FROM 'old' TO 'new'; and write it into {keep}."
+        )
+    if "TransactionTimedOut" in code:
+        return AttrGraphError(
+            f"{where} ended a statement that took too long; nothing was changed. Ask for less (a LIMIT, one graph_id), "
+            "or allow more: timeout=..., on the command line --timeout SECONDS"
+        )
     if isinstance(error, AuthError) and not code.endswith("Forbidden"):
         source = (
             "NEO4J_USER and NEO4J_PASSWORD"
@@ -121,6 +132,11 @@ def describe_driver_error(error: BaseException, connection: Connection) -> AttrG
     if code.endswith("DatabaseUnavailable"):
         return UnreachableError(
             f"{where} runs, but its database is not available: {reason} Try again, or see the server's log."
+        )
+    if "CERTIFICATE_VERIFY_FAILED" in f"{error} {error.__cause__} {error.__context__}":
+        return AttrGraphError(
+            f"{where} has a certificate that no authority of this machine signed ({reason}). If you trust it, write "
+            f"{connection.uri.replace('+s://', '+ssc://')}"
         )
     if isinstance(error, (ServiceUnavailable, SessionExpired, OSError)):
         return UnreachableError(f"{where} does not answer. {_restart(connection)} ({reason})")

@@ -85,14 +85,31 @@ class Database:
             raise describe_driver_error(error, self.connection) from error
         return _typed(query, _table(columns, rows))
 
-    def run(self, text: str, parameters: Mapping[str, Any], read_only: bool) -> pd.DataFrame:
-        """Run any Cypher in a transaction of its own; nodes and relationships of the result become dictionaries."""
+    def run(
+        self,
+        text: str,
+        parameters: Mapping[str, Any],
+        read_only: bool,
+        timeout: float | None = None,
+        max_rows: int | None = None,
+    ) -> pd.DataFrame:
+        """Run any Cypher in a transaction of its own; nodes and relationships of the result become dictionaries.
+
+        Raises AttrGraphError where it takes longer than `timeout` seconds or gives more than `max_rows` rows.
+        """
         mode = neo4j.READ_ACCESS if read_only else neo4j.WRITE_ACCESS
         try:
             with self.driver.session(default_access_mode=mode) as session:
-                result = session.run(cast(LiteralString, text), dict(parameters))
+                result = session.run(neo4j.Query(cast(LiteralString, text), timeout=timeout), dict(parameters))
                 columns = list(result.keys())
-                rows = [[_plain(value) for value in row] for row in result.values()]
+                rows: list[list[Any]] = []
+                for record in result:
+                    if max_rows is not None and len(rows) == max_rows:
+                        raise AttrGraphError(
+                            f"the statement gives more than {max_rows:,} rows; add a LIMIT to it, or allow more: "
+                            "max_rows=..., on the command line --max-rows N"
+                        )
+                    rows.append([_plain(value) for value in record.values()])
         except (DriverError, Neo4jError, OSError) as error:
             if read_only and getattr(error, "code", None) == "Neo.ClientError.Statement.AccessMode":
                 raise AttrGraphError(

@@ -5,9 +5,23 @@ from collections.abc import Iterable
 
 from attrgraph_core.errors import AttrGraphError
 
+LONGEST_NAME_BYTES = 1000  # Neo4j's indexes take keys of 8 kB, and an id is made of four names at most
+
+
+def check_name(what: str, name: str) -> str:
+    """A name that ids are made of, or that an index holds. Raises AttrGraphError where Neo4j could not keep it."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise AttrGraphError(f"{what} {name!r} holds half a sign of Unicode, which cannot be stored") from None
+    if size > LONGEST_NAME_BYTES:
+        raise AttrGraphError(f"{what} {name[:50]!r}... has {size} bytes; {LONGEST_NAME_BYTES} are the most")
+    return name
+
 
 def check_run_id(run_id: str) -> str:
     """The run id. Raises AttrGraphError where ids made from it could be those of something else."""
+    check_name("run_id", run_id)
     if not run_id or run_id.strip() != run_id or "/" in run_id:
         raise AttrGraphError(f"run_id is {run_id!r}; it must be a name without '/' and without spaces around it")
     return run_id
@@ -29,6 +43,8 @@ def snapshot_id(run_id: str, position: int, epoch: int) -> str:
 
 def graph_id(run_id: str, position: int, epoch: int, method: str, target: str) -> str:
     """Of the graph of a snapshot for one method and target."""
+    check_name("method", method)
+    check_name("target", target)
     return f"{snapshot_id(run_id, position, epoch)}/{method}/{target}"
 
 

@@ -20,6 +20,7 @@ from attrgraph_core.store.queries import CypherQuery, check_parameters, load_que
 from attrgraph_core.store.schema import apply_schema
 
 READ_ATTEMPTS = 3
+READ_TIMEOUT_SECONDS, READ_ROWS = 60.0, 100_000  # of somebody's own Cypher
 KINDS_OF_ID = {
     "graph_id": "complete graph", "other_graph_id": "complete graph", "run_id": "run", "other_run_id": "run",
     "stage_id": "stage", "circuit_id": "circuit",
@@ -74,6 +75,8 @@ class GraphStore:
         """
         graph_id = graph_ids.graph_id(run_id, stage, epoch, graph.method, graph.target)
         sparse = sparsify(graph, edge_mass, max_edges_per_neuron)
+        for layer in sparse.layers:
+            graph_ids.check_name("layer", layer)
         snapshot_id = provenance.write_snapshot(self._database, run_id, stage, epoch, loss, accuracy)
         write_graph(self._database, sparse, graph_id=graph_id, snapshot_id=snapshot_id, run_id=run_id)
         return StoredGraph(
@@ -102,10 +105,20 @@ class GraphStore:
         return table
 
     def run_cypher(
-        self, text: str, parameters: Mapping[str, Any] | None = None, read_only: bool = True
+        self,
+        text: str,
+        parameters: Mapping[str, Any] | None = None,
+        read_only: bool = True,
+        timeout: float | None = READ_TIMEOUT_SECONDS,
+        max_rows: int | None = READ_ROWS,
     ) -> pd.DataFrame:
-        """The rows of any Cypher statement; read-only, the server refuses one that writes."""
-        return self._database.run(text, parameters or {}, read_only)
+        """The rows of any Cypher statement; read-only, the server refuses one that writes.
+
+        Raises AttrGraphError where it takes longer than `timeout` seconds or gives more than `max_rows` rows; None
+        allows any. Statements that may write have no such limits.
+        """
+        limits = (timeout, max_rows) if read_only else (None, None)
+        return self._database.run(text, parameters or {}, read_only, *limits)
 
     def graph(self, graph_id: str) -> AttributionGraph:
         """A graph as it is stored: its strongest edges, and the neurons with total_in, kept_in and total_out.
@@ -143,7 +156,7 @@ class GraphStore:
         self._database.write(
             "write_run",
             run_id=graph_ids.check_run_id(run_id),
-            experiment=experiment,
+            experiment=graph_ids.check_name("experiment", experiment),
             seed=int(seed),
             config_hash=config_hash,
             code_version=code_version,

@@ -118,3 +118,14 @@ def test_errors_name_the_address_and_the_way_out(error, connection, expected):
     assert connection.uri in str(described)
     assert "hidden-word" not in str(described)
     assert len(str(described).splitlines()) == 1
+
+
+@pytest.mark.parametrize("scheme", ["bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"])
+def test_every_scheme_of_neo4j_reaches_the_driver_as_it_is(monkeypatch, scheme):
+    monkeypatch.setenv("NEO4J_URI", f"{scheme}://graphs.example:7687")
+    monkeypatch.setenv("NEO4J_PASSWORD", "secret-word")
+    connection = resolve_connection()
+    assert connection.uri == f"{scheme}://graphs.example:7687"
+    auth = (connection.user, connection.password)
+    with neo4j.GraphDatabase.driver(connection.uri, auth=auth) as driver:
+        assert driver.encrypted == ("+" in scheme)
