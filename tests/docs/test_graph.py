@@ -1,4 +1,4 @@
-"""docs/graph-schema.md holds: its queries give rows worked out by hand, its properties are those that are stored.
+"""docs/graph.md holds: its queries give rows worked out by hand, its properties are those that are stored.
 
 The graph of the last epoch: input/0 -(2|3)-> fc1/0, input/1 -(-1|1)-> fc1/0, input/1 -(-4|4)-> fc1/1,
 fc1/0 -(1|6)-> fc2/0, fc1/1 -(-2|2)-> fc2/0, as (weight|abs_weight).
@@ -12,13 +12,15 @@ import pandas as pd
 import pytest
 
 from attrgraph_core.graph.attribution_graph import AttributionGraph
+from attrgraph_core.store import graph_schema
 from attrgraph_core.store.connection import Connection
 from attrgraph_core.store.graph_store import GraphStore
+from attrgraph_core.store.retention import RetentionPlan, RetentionRules
 from attrgraph_core.targeting.neuron_set import NeuronSet
 
 pytestmark = pytest.mark.neo4j
 
-PAGE = (Path(__file__).parents[2] / "docs" / "graph-schema.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "graph.md").read_text(encoding="utf-8")
 CHOSEN_BY, OVER_EPOCHS, NEW_EDGES, HEAVIEST_PATH, SHARED = re.findall(r"```cypher\n(.*?)```", PAGE, re.DOTALL)
 
 RUN = "docs-tests"
@@ -113,29 +115,81 @@ def test_a_query_of_the_page_answers(store, query, parameters, expected):
     assert list(table.itertuples(index=False, name=None)) == expected
 
 
-def test_the_page_lists_every_property_that_is_stored(store):
-    listed = {
-        label: set(re.findall(r"`(\w+)`", properties))
-        for label, properties in re.findall(r"^\| `([A-Z]\w+)` \| (.*?) \|", PAGE, re.MULTILINE)
-    }
-    found = store.run_cypher(
-        """
-        MATCH (experiment:Experiment)-[:HAS_RUN]->(run:Run {run_id: $run_id})
-        MATCH (run) (()-[:HAS_STAGE|HAS_SNAPSHOT|HAS_GRAPH|HAS_STATE|STATE_OF|TRAINS]->()){0,5} (held)
-        WITH experiment, collect(DISTINCT held) AS held
-        MATCH (circuit:Circuit)-[:FOUND_IN]->(graph:AttributionGraph) WHERE graph IN held
-        WITH held, experiment, collect(DISTINCT circuit) AS circuits
-        UNWIND held + circuits + [experiment] AS node
-        UNWIND keys(node) AS name
-        RETURN labels(node)[0] AS label, collect(DISTINCT name) AS names
-        ORDER BY label
-        """,
-        {"run_id": RUN},
+def test_the_page_is_generated_from_the_definition():
+    assert graph_schema.generated() in PAGE, "run: python -m attrgraph_core.store.graph_schema docs/graph.md"
+
+
+@pytest.fixture(scope="module")
+def whole_store(store: GraphStore) -> Iterator[GraphStore]:
+    """The run with everything that a definition may name: people's words, Dagster's, a pruned and an open graph."""
+    store.save_run(RUN, "docs_tests", 0, "c", "v", configuration={"a": 1}, dagster_run_id="d")
+    store.save_stage(RUN, 1, "full", dagster_run_id="d")
+    store.annotate_run(RUN, name="docs", tags=["docs"], note="docs")
+    store.finish_run(RUN, "complete")
+    for epoch in (2, 3):
+        store.save(make_graph(LAST, "class:2"), run_id=RUN, stage=1, epoch=epoch, loss=0.5, accuracy=0.5)
+    plan = store.plan_retention(RetentionRules(last=1), [RUN])
+    going = plan.graphs["snapshot_id"] == f"{RUN}/stage_1/epoch_2"
+    store.prune(RetentionPlan(plan.graphs.assign(kept_for=going.map({True: "", False: "test"}))))
+    store.run_cypher(
+        "MATCH (g:AttributionGraph {graph_id: $id}) SET g.status = 'writing', g.writer = 'w'",
+        {"id": f"{RUN}/stage_1/epoch_3/deeplift/class:2"},
+        read_only=False,
     )
-    assert {row.label: set(row.names) for row in found.itertuples()} == listed
+    other = f"{RUN}-other"
+    store.save(make_graph(LAST, "label"), run_id=other, stage=1, epoch=0)
+    pairs = pd.DataFrame({"layer": ["fc1"], "index": [0], "other_index": [1], "correlation": [0.5]})
+    store.save_matches(RUN, other, pairs)
+    yield store
+    store.delete_run(other)
 
 
-def test_the_page_shows_every_relationship_that_the_writer_makes():
+def test_the_definition_is_what_the_server_has(whole_store):
+    """Labels, properties, their types, and which of them all nodes have, as the server itself describes them."""
+    found = whole_store.run_cypher(
+        "CALL db.schema.nodeTypeProperties() YIELD nodeLabels, propertyName, propertyTypes "
+        "WHERE nodeLabels[0] IN $labels RETURN nodeLabels[0] AS label, propertyName AS name, propertyTypes AS types",
+        {"labels": list(graph_schema.NODES)},
+    )
+    types = {(row.label, row.name): row.types for row in found.itertuples()}
+    defined = {
+        (label, name): [p.type] for label, node in graph_schema.NODES.items() for name, p in node.properties.items()
+    }
+    assert types == defined
+    edges = whole_store.run_cypher(
+        "CALL db.schema.relTypeProperties() YIELD relType, propertyName, propertyTypes WHERE propertyName IS NOT NULL "
+        "RETURN relType AS kind, propertyName AS name, propertyTypes AS types"
+    )
+    assert {(row.kind, row.name): row.types for row in edges.itertuples()} == {
+        (f":`{kind}`", name): [known.type]
+        for kind, properties in graph_schema.RELATIONSHIP_PROPERTIES.items()
+        for name, known in properties.items()
+    }
+    ends = whole_store.run_cypher(
+        "MATCH (a)-[r]->(b) WHERE labels(a)[0] IN $labels AND labels(b)[0] IN $labels "
+        "RETURN DISTINCT labels(a)[0] AS source, type(r) AS kind, labels(b)[0] AS target",
+        {"labels": list(graph_schema.NODES)},
+    )
+    assert set(ends.itertuples(index=False, name=None)) == {
+        (r.source, r.kind, r.target) for r in graph_schema.RELATIONSHIPS
+    }
+
+
+def test_what_is_not_optional_all_nodes_of_the_run_have(whole_store):
+    for label, node in graph_schema.NODES.items():
+        for name, defined in node.properties.items():
+            if not defined.is_optional and label in ("Run", "AttributionGraph", "NeuronState", "Neuron", "NeuronSet"):
+                missing = whole_store.run_cypher(
+                    f"MATCH (n:{label} {{run_id: $run_id}}) WHERE n.`{name}` IS NULL RETURN count(n) AS count"
+                    if label != "NeuronState"
+                    else f"MATCH (n:{label}) WHERE n.graph_id STARTS WITH $run_id AND n.`{name}` IS NULL "
+                    "RETURN count(n) AS count",
+                    {"run_id": RUN},
+                )
+                assert missing["count"].tolist() == [0], (label, name)
+
+
+def test_the_definition_has_every_relationship_that_the_writer_makes():
     folder = Path(__file__).parents[2] / "cypher" / "ingest"
     made = {
         kind
@@ -143,5 +197,4 @@ def test_the_page_shows_every_relationship_that_the_writer_makes():
         for clause in re.findall(r"(?:MERGE|CREATE) (.*)", path.read_text(encoding="utf-8"))
         for kind in re.findall(r"-\[\w*:(\w+)", clause)
     } | {"STATE_OF"}  # on a line of its own in write_states
-    drawn = set(re.findall(r"-\[:(\w+)", PAGE.split("```")[1]))
-    assert made == drawn
+    assert made == {relationship.kind for relationship in graph_schema.RELATIONSHIPS}
