@@ -133,10 +133,10 @@ def describe_driver_error(error: BaseException, connection: Connection) -> AttrG
         return UnreachableError(
             f"{where} runs, but its database is not available: {reason} Try again, or see the server's log."
         )
-    if "CERTIFICATE_VERIFY_FAILED" in f"{error} {error.__cause__} {error.__context__}":
+    if "Failed to establish encrypted connection" in str(error):
         return AttrGraphError(
-            f"{where} has a certificate that no authority of this machine signed ({reason}). If you trust it, write "
-            f"{connection.uri.replace('+s://', '+ssc://')}"
+            f"{where} cannot be reached encrypted: no authority that this machine knows signed its certificate, or it "
+            f"offers no encryption. If you trust the certificate, write {connection.uri.replace('+s://', '+ssc://')}"
         )
     if isinstance(error, (ServiceUnavailable, SessionExpired, OSError)):
         return UnreachableError(f"{where} does not answer. {_restart(connection)} ({reason})")

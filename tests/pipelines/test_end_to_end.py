@@ -68,6 +68,10 @@ def test_a_two_stage_experiment_and_its_provenance(small_experiment: Path, envir
         assert set(stages["dagster_run_id"]) == {properties["dagster_run_id"]}
         assert runs_of_dagster(run_id) == [properties["dagster_run_id"]]
         assert properties["configuration"]["training"]["batch_size"] == 128
+    # The password is nowhere in what the run left: weights, records, Dagster's history and its logs.
+    left = [path for path in folder.rglob("*") if path.is_file()]
+    assert any("dagster" in path.parts for path in left)
+    assert [path for path in left if environment_store.password.encode() in path.read_bytes()] == []
     # What is not in the set did not move by a bit, under AdamW with weight decay.
     before = load_weights(folder / "runs" / run_id / "stage_1" / "epoch_002.safetensors")
     after = load_weights(folder / "runs" / run_id / "stage_2" / "epoch_001.safetensors")
