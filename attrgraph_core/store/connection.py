@@ -120,9 +120,13 @@ def describe_driver_error(error: BaseException, connection: Connection) -> AttrG
             else "the password file (attrgraph db status)"
         )
         return AttrGraphError(f"{where} refuses user {connection.user!r} or the password. Check {source}.")
-    if "No space left" in str(error) or "disk is full" in str(error).lower():
+    if "No space left" in str(error) or "disk is full" in str(error).lower() or code.endswith("TransactionLogError"):
+        restart = (
+            "attrgraph db stop --force and attrgraph db start" if connection.way == "embedded" else "start it anew"
+        )
         return AttrGraphError(
-            f"{where} has no disk space left. Make room on its disk; what was committed is kept. ({reason})"
+            f"{where} cannot write its log: most likely its disk has no space left. Make room on it, then {restart}; "
+            f"what was committed is kept. ({reason[:200]})"
         )
     if "OutOfMemory" in code or "OutOfMemory" in reason:
         way_out = "Write smaller batches, or give it more memory"

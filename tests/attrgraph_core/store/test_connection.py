@@ -103,7 +103,7 @@ def test_a_syntax_error_of_the_server_becomes_a_line(neo4j_connection, neo4j_dri
         (
             server_error("Neo.DatabaseError.General.UnknownError", "No space left on device"),
             NAMED,
-            "no disk space left",
+            "has no space left",
         ),
         (server_error("Neo.TransientError.General.MemoryPoolOutOfMemoryError", "x"), EMBEDDED, "ATTRGRAPH_NEO4J_HEAP"),
         (server_error("Neo.TransientError.General.DatabaseUnavailable", "x"), NAMED, "its database is not available"),
