@@ -34,7 +34,7 @@ from attrgraph_core.attribution.evaluation import evaluation_mode
 from attrgraph_core.attribution.factors import Batch
 from attrgraph_core.attribution.graph_sums import Sums
 from attrgraph_core.attribution.layout import network_structure
-from attrgraph_core.attribution.methods import attribution_method
+from attrgraph_core.attribution.methods import edge_method
 from attrgraph_core.attribution.target import Logits
 
 STEPS = 8
@@ -131,7 +131,7 @@ def edges_of(
     network: nn.Module, inputs: Tensor, labels: Tensor, name: str, absolute: bool, classes: int = 1
 ) -> Callable[[], Sums]:
     """All edges of all layers; laying the network out is done once, as for a data set."""
-    method = Conductance(STEPS) if name.startswith("conductance") else attribution_method(name)
+    method = Conductance(STEPS) if name.startswith("conductance") else edge_method(name)
     with evaluation_mode(network):
         structure = network_structure(network, inputs)
     _, baseline = make_baseline("zeros", inputs)

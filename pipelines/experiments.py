@@ -23,6 +23,7 @@ from pydantic import (
     field_validator,
 )
 
+from attrgraph_core.attribution.properties import PROPERTIES
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.queries import CypherQuery, check_parameters, load_query
 
@@ -61,13 +62,24 @@ class Training(_Section):
 
 
 class Attribution(_Section):
-    method: Literal[
-        "deeplift", "gradient_times_activation", "conductance", "lrp_epsilon", "lrp_gamma", "lrp_composite"
-    ] = "deeplift"
+    method: str = "deeplift"
     baseline: Literal["zeros", "mean"] = "mean"
     samples: int = Field(default=256, ge=1)
     edge_mass: float = Field(default=0.9, gt=0, le=1)
     max_edges_per_neuron: int = Field(default=32, ge=1)
+
+    @field_validator("method")
+    @classmethod
+    def method_makes_edges_by_itself(cls, name: str) -> str:
+        known = [row.name for row in PROPERTIES if row.makes_edges and not row.needs_background]
+        found = next((row for row in PROPERTIES if row.name == name), None)
+        if name in known:
+            return name
+        listed = f"methods of experiments are {', '.join(known)}"
+        if found is None:
+            raise ValueError(f"there is no attribution method {name!r}; {listed}")
+        lacks = "needs a background set" if found.makes_edges else "gives no edges, and stages are chosen by edges"
+        raise ValueError(f"{name!r} {lacks}; {listed}. From Python: attribute(model, inputs, labels, method={name!r})")
 
 
 class Question(_Section):

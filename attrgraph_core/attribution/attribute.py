@@ -5,7 +5,9 @@ samples make.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +16,10 @@ from attrgraph_core.attribution.evaluation import evaluation_mode
 from attrgraph_core.attribution.factors import AttributionMethod, Batch
 from attrgraph_core.attribution.graph_sums import Sums, graph_of
 from attrgraph_core.attribution.layout import network_structure
+from attrgraph_core.attribution.method import Method
 from attrgraph_core.attribution.methods import attribution_method
+from attrgraph_core.attribution.neuron_methods.neuron_method import NeuronMethod
+from attrgraph_core.attribution.neuron_sums import NeuronSums, neuron_graph_of
 from attrgraph_core.attribution.structure import NetworkStructure
 from attrgraph_core.attribution.target import Logits, Loss, Target, make_target
 from attrgraph_core.errors import AttrGraphError
@@ -29,13 +34,13 @@ def attribute(
     inputs: Tensor,
     target: int | str | Tensor,
     *,
-    method: str | AttributionMethod = "deeplift",
+    method: str | Method = "deeplift",
     baseline: str | Tensor | None = None,
     labels: Tensor | None = None,
     absolute: bool = True,
     keep: EdgeLimits | None = None,
 ) -> AttributionGraph:
-    """The attribution graph of `inputs` (samples, ...) for one score a sample.
+    """The attribution graph of `inputs` (samples, ...) for one score a sample; a method without edges gives neurons only.
 
     `target` is a class; labels (samples,), each sample's own class; weights (samples, classes) of a combination of
     logits, such as wrong minus right; or `loss`, the cross entropy with `labels`. `baseline` is `zeros`, `mean`, a
@@ -46,8 +51,9 @@ def attribute(
     memory; `store.save` keeps what it is given under the same limits.
 
     Attribution is made in evaluation mode and leaves the model, its gradients and the random state as they were.
-    Raises AttrGraphError for a network that cannot be laid out (see `network_structure`), a target outside the outputs,
-    values that are not finite, or attributions relative to a baseline that do not add up.
+    Raises AttrGraphError for a network that cannot be laid out (see `network_structure`) or that the method is not for
+    (see `lint`), a target outside the outputs, values that are not finite, or attributions relative to a baseline that
+    do not add up.
     """
     _check_inputs(inputs)
     attribution = _Attribution(model, method, baseline, absolute, keep)
@@ -61,7 +67,7 @@ def attribute_dataset(
     loader: Iterable[tuple[Tensor, Tensor]],
     target: str = "class",
     *,
-    method: str | AttributionMethod = "deeplift",
+    method: str | Method = "deeplift",
     baseline: str | Tensor | None = None,
     absolute: bool = True,
     keep: EdgeLimits | None = None,
@@ -101,7 +107,7 @@ class _Attribution:
     def __init__(
         self,
         model: nn.Module,
-        method: str | AttributionMethod,
+        method: str | Method,
         baseline: str | Tensor | None,
         absolute: bool,
         keep: EdgeLimits | None,
@@ -114,7 +120,7 @@ class _Attribution:
         self.baseline_name = "none"
         self.baselines: Tensor | None = None
         self.structure: NetworkStructure | None = None
-        self.groups: dict[int | None, Sums] = {}
+        self.groups: dict[int | None, Any] = {}  # Sums or NeuronSums
 
     def add(self, inputs: Tensor, target: Target, groups: Tensor | None) -> None:
         """Add a batch; `groups` (samples,) are the labels to sum by, None sums over all."""
@@ -136,9 +142,15 @@ class _Attribution:
     def _prepared(self, inputs: Tensor) -> tuple[NetworkStructure, Tensor]:
         if self.structure is None or self.baselines is None:
             self.structure = network_structure(self.model, inputs)
+            refuse_obstacles(self.method, self.structure)
             self.baseline_name, self.baselines = make_baseline(self.asked_baseline, inputs)
             if not self.method.uses_baseline:
                 self.baseline_name = "none"
+            elif len(self.baselines) < self.method.fewest_baselines:
+                raise AttrGraphError(
+                    f"{self.method.name} needs a background set of {self.method.fewest_baselines} inputs or more: "
+                    "baseline=tensor (backgrounds, ...)"
+                )
         if inputs.shape[1:] != self.baselines.shape[1:]:
             raise AttrGraphError(
                 f"an input of shape {tuple(inputs.shape[1:])} comes after inputs of shape "
@@ -149,29 +161,22 @@ class _Attribution:
     def _add_part(self, inputs: Tensor, target: Target, groups: Tensor | None) -> None:
         assert self.structure is not None
         assert self.baselines is not None
-        with torch.enable_grad():
-            factors = self.method.factors(self.structure, Batch(inputs, target, self.baselines, self.absolute))
-        if not bool(torch.isfinite(factors.explained).all()):
+        found, new_sums = result_of(self.method, self.structure, Batch(inputs, target, self.baselines, self.absolute))
+        if not bool(torch.isfinite(found.explained).all()):
             raise AttrGraphError("the network's scores are not finite; its weights may have diverged")
         with torch.no_grad():
-            if groups is None:
-                self._sums(None).add(self.structure, factors, self.absolute)
-                return
-            labels, counts = groups.unique_consecutive(return_counts=True)
-            ends = counts.cumsum(0).tolist()
-            for label, count, end in zip(labels.tolist(), counts.tolist(), ends, strict=True):
-                self._sums(label).add(self.structure, factors, self.absolute, slice(end - count, end))
+            for label, own in _parts(groups).items():
+                self.groups.setdefault(label, new_sums()).add(self.structure, found, self.absolute, own)
 
-    def _sums(self, group: int | None) -> Sums:
-        return self.groups.setdefault(group, Sums())
-
-    def graph(self, target: str, sums: Sums) -> AttributionGraph:
+    def graph(self, target: str, sums: Sums | NeuronSums) -> AttributionGraph:
         assert self.structure is not None
-        graph = graph_of(
-            self.structure, sums, method=self.method.name, target=target, baseline=self.baseline_name, keep=self.keep
-        )
+        names = {"method": self.method.name, "target": target, "baseline": self.baseline_name}
+        if isinstance(sums, NeuronSums):
+            graph = neuron_graph_of(self.structure, sums, **names)
+        else:
+            graph = graph_of(self.structure, sums, **names, keep=self.keep)
         delta = graph.completeness_delta
-        if not delta < float("inf"):
+        if not delta < float("inf") or not np.isfinite(graph.neurons["attribution"]).all():
             raise AttrGraphError("the network's attributions are not finite; its weights may have diverged")
         largest = self.method.largest_gap
         if largest is not None and delta > largest:
@@ -182,16 +187,45 @@ class _Attribution:
         return graph
 
 
+def _parts(groups: Tensor | None) -> dict[int | None, slice]:
+    """Where the samples of each group are, which follow one another; the group None is all."""
+    if groups is None:
+        return {None: slice(None)}
+    labels, counts = groups.unique_consecutive(return_counts=True)
+    ends = counts.cumsum(0).tolist()
+    return {
+        label: slice(end - count, end) for label, count, end in zip(labels.tolist(), counts.tolist(), ends, strict=True)
+    }
+
+
+def refuse_obstacles(method: Method, structure: NetworkStructure) -> None:
+    """Raise AttrGraphError for a network that the method is not for."""
+    for found in method.obstacles(structure):
+        raise AttrGraphError(f"{method.name} is not for this network: {found.place} {found.what}; {found.change}")
+
+
+def result_of(method: Method, structure: NetworkStructure, batch: Batch) -> tuple[Any, type[Sums] | type[NeuronSums]]:
+    """What a method finds in a batch, and the sums that take it in: `sums.add(structure, found, absolute, samples)`."""
+    with torch.enable_grad():
+        if isinstance(method, NeuronMethod):
+            return method.shares(structure, batch), NeuronSums
+        assert isinstance(method, AttributionMethod)
+        return method.factors(structure, batch), Sums
+
+
 def device_of(model: nn.Module) -> torch.device:
     """The device that the network is on. Raises AttrGraphError where it is on several, or has no parameters."""
-    devices = {parameter.device for parameter in model.parameters()}
-    if not devices:
+    devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())}
+    if not any(True for _ in model.parameters()):
         raise AttrGraphError(f"{type(model).__name__} has no parameters, so it has no neurons to join")
     if len(devices) > 1:
         raise AttrGraphError(
             f"the network is on several devices ({', '.join(sorted(map(str, devices)))}); move it to one"
         )
-    return devices.pop()
+    device = devices.pop()
+    if device.type == "meta":
+        raise AttrGraphError("the network is on the device meta, which holds no values; load its weights first")
+    return device
 
 
 def _check_type(model: nn.Module, inputs: Tensor) -> None:
@@ -203,5 +237,7 @@ def _check_type(model: nn.Module, inputs: Tensor) -> None:
 def _check_inputs(inputs: Tensor) -> None:
     if not len(inputs):
         raise AttrGraphError("there are no samples to attribute")
+    if inputs.device.type == "meta":
+        raise AttrGraphError("the inputs are on the device meta, which holds no values")
     if not bool(torch.isfinite(inputs).all()):
         raise AttrGraphError("the inputs hold values that are not finite")

@@ -10,7 +10,7 @@ from attrgraph_core.attribution.baseline import make_baseline
 from attrgraph_core.attribution.evaluation import evaluation_mode
 from attrgraph_core.attribution.factors import Batch, per_sample
 from attrgraph_core.attribution.layout import network_structure
-from attrgraph_core.attribution.methods import attribution_method
+from attrgraph_core.attribution.methods import edge_method
 from attrgraph_core.attribution.target import Logits
 from attrgraph_core.errors import AttrGraphError
 
@@ -47,7 +47,7 @@ def compare_with_captum(
         structure = network_structure(model, inputs)
         _, reference = make_baseline(baseline, inputs)
         with torch.enable_grad():
-            ours = attribution_method(method).factors(structure, Batch(inputs, Logits(labels), reference))
+            ours = edge_method(method).factors(structure, Batch(inputs, Logits(labels), reference))
         largest, compared, incomplete = 0.0, [], []
         for factors in ours.layers:
             layer = factors.layer

@@ -1,6 +1,6 @@
 """What every attribution method gives of a batch: factors of each layer, from which neurons and edges follow."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,13 +8,10 @@ import torch
 from torch import Tensor
 
 from attrgraph_core.attribution.contraction import Term
+from attrgraph_core.attribution.method import Method
 from attrgraph_core.attribution.network_pass import LayerRecord, Recording
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
 from attrgraph_core.attribution.target import Target
-
-# Of a layer's output, where a sample is several rows: 16 MiB in float32. Memory of more than 32 MiB is fetched anew from
-# the system for every tensor, which costs as much as the arithmetic.
-ELEMENTS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,31 +76,12 @@ class Batch:
         return not structure.reads_tokens and (self.absolute or not structure.input_readers)
 
 
-class AttributionMethod(ABC):
-    """One way to share a target score among neurons and edges. `name` is what graphs and queries call it."""
-
-    name: str
-    uses_baseline: bool
-    """Whether attributions are relative to a baseline; they then explain the score's difference from it."""
-    holds_context: bool = False
-    """Whether attention weights and a sample's own statistics are held constant, and not differentiated through."""
-    largest_gap: float | None = None
-    """What attributions may miss of the mean score where they add up in any network; None where they need not."""
-    when_incomplete: str = ""
-    """Why they may miss more, and the way out."""
+class AttributionMethod(Method):
+    """A method that makes neurons and edges."""
 
     @abstractmethod
     def factors(self, structure: NetworkStructure, batch: Batch) -> Factors:
         """Factors of a batch. Leaves no trace in the network."""
-
-    def rows_per_sample(self, background_count: int) -> int:
-        """How many rows a sample takes in the largest pass."""
-        return 1
-
-    def samples_at_once(self, structure: NetworkStructure, background_count: int) -> int | None:
-        """How many samples of a batch to take at once where they are several rows each; None for all."""
-        rows = self.rows_per_sample(background_count)
-        return None if rows == 1 else max(1, ELEMENTS_AT_ONCE // (rows * structure.largest_output))
 
 
 def gradients_of(score: Tensor, inputs: Tensor, recording: Recording) -> dict[int, Tensor]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor, fx, nn
 
 from attrgraph_core.attribution.evaluation import evaluation_mode
-from attrgraph_core.attribution.factors import AttributionMethod
 from attrgraph_core.attribution.layout import network_structure
+from attrgraph_core.attribution.method import Method
 from attrgraph_core.attribution.methods import attribution_method
 from attrgraph_core.attribution.structure import NetworkStructure
 from attrgraph_core.attribution.tracing import operation_name
@@ -26,7 +26,7 @@ class Finding:
     change: str
 
 
-def lint(model: nn.Module, inputs: Tensor, method: str | AttributionMethod = "deeplift") -> list[Finding]:
+def lint(model: nn.Module, inputs: Tensor, method: str | Method = "deeplift") -> list[Finding]:
     """Findings about `model` for inputs like `inputs` (samples, ...), refusals first; none where all is well.
 
     Raises AttrGraphError for an unknown method only.
@@ -39,10 +39,11 @@ def lint(model: nn.Module, inputs: Tensor, method: str | AttributionMethod = "de
         return [
             Finding("refused", type(model).__name__, str(error), "change what is named, or its place in the network")
         ]
-    return _notes(structure, asked)
+    refused = [Finding("refused", found.place, found.what, found.change) for found in asked.obstacles(structure)]
+    return refused + _notes(structure, asked)
 
 
-def _notes(structure: NetworkStructure, method: AttributionMethod) -> list[Finding]:
+def _notes(structure: NetworkStructure, method: Method) -> list[Finding]:
     found: list[Finding] = []
     context = structure.has(*_CONTEXT)
     if context and method.holds_context:

@@ -1,32 +1,30 @@
-"""What each method needs, keeps and costs: one row a method, and what is claimed of it beside what we measure.
+"""What there is of attribution methods, and what each needs, keeps and costs: one row a method, the only such place.
 
 `strengths`, `weaknesses`, `cost_class` and `interpretability` are the claims of the literature, those that a research
-proposal would rest on; the measured cost is `measure_costs`.
+proposal would rest on; the measured cost is `costs.measure_costs`. Read without importing torch.
 """
 
-import statistics
-import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
-from attrgraph_core.attribution.factors import Batch
-from attrgraph_core.attribution.graph_sums import Sums
-from attrgraph_core.attribution.layout import network_structure
-from attrgraph_core.attribution.methods import attribution_method
-from attrgraph_core.attribution.target import Logits
+EDGES, LAYERS, INPUT = "neurons, edges", "layers' neurons", "input neurons"
 
 
 @dataclass(frozen=True)
 class MethodProperties:
-    """One method. `passes` are forward and backward passes a sample, in words."""
+    """One method; `place` is the `module:class` in `attrgraph_core.attribution` that makes it with its defaults.
+
+    `needs` names what must be there: a baseline, a background set, module activations. The input's attributions (and
+    what biases and stabilisers keep) add up to what `adds_up_to` says, but for `gap` of its mean, in a ReLU network
+    without normalisation; `conserves` says so in words. `passes` are forward and backward passes a sample, in words.
+    """
 
     name: str
+    place: str
     makes: str
     needs: str
+    adds_up_to: Literal["score", "difference", "nothing"]
+    gap: float
     conserves: str
     passes: str
     strengths: str
@@ -34,81 +32,118 @@ class MethodProperties:
     cost_class: str
     interpretability: str
 
+    @property
+    def makes_edges(self) -> bool:
+        return self.makes == EDGES
+
+    @property
+    def needs_background(self) -> bool:
+        return "a background set" in self.needs
+
+
+EXACT, BY_STEPS, BY_DRAWS = 1e-9, 0.02, 0.2  # gaps in float64
 
 PROPERTIES: tuple[MethodProperties, ...] = (
     MethodProperties(
-        "deeplift", "neurons and edges", "a baseline", "score less baseline's, at every layer; context held",
-        "1 + 1 a batch", "complete, no saturation", "depends on the baseline; attention and statistics held", "low",
-        "high",
+        "deeplift", "deeplift:DeepLift", EDGES, "a baseline", "difference", EXACT,
+        "score less baseline's, at every layer; context held", "1 + 1 a batch", "complete, no saturation",
+        "depends on the baseline; attention and statistics held", "low", "high",
     ),
     MethodProperties(
-        "gradient_times_activation", "neurons and edges", "nothing", "score, with biases, in piecewise linear networks",
-        "1", "cheapest; the weight's own gradient", "saturates; noisy; incomplete on smooth networks", "lowest",
-        "medium",
+        "gradient_times_activation", "gradient_times_activation:GradientTimesActivation", EDGES, "nothing", "score",
+        EXACT, "score, with biases, in piecewise linear networks", "1", "cheapest; the weight's own gradient",
+        "saturates; noisy; incomplete on smooth networks", "lowest", "medium",
     ),
     MethodProperties(
-        "conductance", "neurons and edges", "a baseline, steps", "score less baseline's, up to the steps' error",
-        "steps + 1", "axiomatic; goes through attention and statistics", "many passes; depends on the baseline",
-        "high", "high",
+        "conductance", "conductance:Conductance", EDGES, "a baseline, steps", "difference", BY_STEPS,
+        "score less baseline's, up to the steps' error", "steps + 1",
+        "axiomatic; goes through attention and statistics", "many passes; depends on the baseline", "high", "high",
     ),
     MethodProperties(
-        "lrp_epsilon", "neurons and edges", "nothing", "score, with what biases and stabiliser keep", "1",
-        "conserves by a ledger", "is gradient x activation on ReLU networks; context held", "low", "medium",
+        "lrp_epsilon", "relevance:lrp_epsilon", EDGES, "nothing", "score", EXACT,
+        "score, with what biases and stabiliser keep", "1", "conserves by a ledger",
+        "is gradient x activation on ReLU networks; context held", "low", "medium",
     ),
     MethodProperties(
-        "lrp_gamma", "neurons and edges", "nothing", "score, with what biases and stabiliser keep",
-        "1, four products a layer", "less noise: favours what agrees",
+        "lrp_gamma", "relevance:lrp_gamma", EDGES, "nothing", "score", EXACT,
+        "score, with what biases and stabiliser keep", "1, four products a layer", "less noise: favours what agrees",
         "gamma is a choice; moves relevance, does not measure effects", "low", "high",
     ),
     MethodProperties(
-        "lrp_composite", "neurons and edges", "rules by layer", "score, with what biases and stabiliser keep",
-        "1, four products a convolution", "a rule for each kind of layer", "rules are choices", "low", "high",
+        "lrp_composite", "relevance:lrp_composite", EDGES, "rules by layer", "score", EXACT,
+        "score, with what biases and stabiliser keep", "1, four products a convolution",
+        "a rule for each kind of layer", "rules are choices", "low", "high",
     ),
     MethodProperties(
-        "deepshap", "neurons and edges", "a background set", "score less the background's mean; context held",
-        "backgrounds + 1 a batch", "no single baseline to choose", "grows with the background", "medium", "high",
+        "deepshap", "deeplift:DeepShap", EDGES, "a background set", "difference", EXACT,
+        "score less the background's mean; context held", "backgrounds + 1 a batch", "no single baseline to choose",
+        "grows with the background", "medium", "high",
     ),
     MethodProperties(
-        "expected_gradients", "neurons and edges", "a background set, steps",
+        "expected_gradients", "conductance:ExpectedGradients", EDGES, "a background set, steps", "difference", BY_STEPS,
         "score less the background's mean, up to the steps' error", "backgrounds x (steps + 1)",
         "no single baseline to choose; axiomatic", "the dearest of those that make edges", "very high", "high",
     ),
+    MethodProperties(
+        "saliency", "neuron_methods.saliency:Saliency", INPUT, "nothing", "nothing", 0.0, "nothing: a sensitivity", "1",
+        "simplest; no choices", "noisy; saturates; no shares", "lowest", "low",
+    ),
+    MethodProperties(
+        "integrated_gradients", "neuron_methods.integrated_gradients:IntegratedGradients", INPUT, "a baseline, steps",
+        "difference", BY_STEPS, "score less baseline's, up to the steps' error", "steps",
+        "axiomatic; any differentiable network", "depends on the baseline; passes points unlike data", "high", "high",
+    ),
+    MethodProperties(
+        "layer_integrated_gradients", "neuron_methods.layer_integrated_gradients:LayerIntegratedGradients", LAYERS,
+        "a baseline, steps", "difference", BY_STEPS, "score less baseline's, at every layer that all paths cross",
+        "steps x layers", "axiomatic at each layer; reads tokens", "layers have ways of their own, so no edges", "high",
+        "high",
+    ),
+    MethodProperties(
+        "gradient_shap", "neuron_methods.gradient_shap:GradientShap", INPUT, "a background set, draws", "difference",
+        BY_DRAWS, "score less the background's mean, in expectation", "draws", "no single baseline; cheap for SHAP",
+        "random; assumes features independent", "medium", "medium",
+    ),
+    MethodProperties(
+        "deeplift_shap", "neuron_methods.deeplift_shap:DeepLiftShap", INPUT, "a background set, module activations",
+        "difference", EXACT, "score less the background's mean", "2 x backgrounds", "the figure that Captum gives",
+        "refuses functional and reused activations, attention, normalisations: deepshap has none of that", "medium",
+        "high",
+    ),
+    MethodProperties(
+        "kernel_shap", "neuron_methods.kernel_shap:KernelShap", INPUT, "a baseline, draws", "difference", 1e-3,
+        "score less baseline's, by construction", "draws, sample by sample", "model-agnostic; Shapley values",
+        "random; small inputs only", "very high", "high",
+    ),
+    MethodProperties(
+        "lime", "neuron_methods.lime:Lime", INPUT, "a baseline, draws", "nothing", 0.0, "nothing: a local fit",
+        "draws, sample by sample", "model-agnostic; sparse", "random; depends on kernel and penalty; small inputs only",
+        "very high", "medium",
+    ),
+    MethodProperties(
+        "feature_ablation", "neuron_methods.feature_ablation:FeatureAblation", INPUT, "a baseline", "nothing", 0.0,
+        "nothing: effects one by one; all in a linear network", "features + 1", "a real intervention; no gradient",
+        "blind to what stands in for each other", "high", "medium",
+    ),
+    MethodProperties(
+        "occlusion", "neuron_methods.occlusion:Occlusion", INPUT, "a baseline, a window", "nothing", 0.0,
+        "nothing: effects of windows", "windows + 1", "a real intervention; sees what windows hold together",
+        "coarse; the window is a choice", "high", "medium",
+    ),
+    MethodProperties(
+        "internal_influence", "neuron_methods.internal_influence:InternalInfluence", LAYERS, "a baseline, steps",
+        "nothing", 0.0, "nothing: an average sensitivity", "steps x layers", "compares neurons of any layer",
+        "no shares; depends on the baseline", "high", "medium",
+    ),
+    MethodProperties(
+        "ig2", "neuron_methods.ig2:IterativePath", INPUT, "a baseline, steps", "difference", BY_STEPS,
+        "score less that of the way's end, up to the steps' error", "2 x steps",
+        "the way follows the network, less noise", "the way's end is found, not chosen", "high", "high",
+    ),
+    MethodProperties(
+        "ace", "neuron_methods.ace:AverageCausalEffect", LAYERS, "a background set", "nothing", 0.0,
+        "nothing: effects one by one; from the middle of the range in a linear network",
+        "(1 + points a batch) x backgrounds x neurons", "causal: interventions on a neuron, hidden ones too",
+        "many passes; misses joint effects; layers that all paths cross only", "very high", "high",
+    ),
 )  # fmt: skip
-
-
-def measure_costs(names: Iterable[str] | None = None, rounds: int = 3, seed: int = 0) -> dict[str, float]:
-    """Seconds of each method over those of a training step (forward, loss, backward) of the same batch; medians.
-
-    All edges of all layers, signed and absolute, of an MLP 256-512-512-10 and 128 samples, method and step in turn; a
-    background is 8 samples. Random state and network are left as they were.
-    """
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = nn.Sequential(nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
-        inputs, labels = torch.randn(128, 256), torch.arange(128) % 10
-    structure = network_structure(network.eval(), inputs)
-    costs: dict[str, float] = {}
-    for name in names or [row.name for row in PROPERTIES]:
-        method = attribution_method(name)
-        baselines = inputs[:8] if name in ("deepshap", "expected_gradients") else torch.zeros_like(inputs[:1])
-        # As many samples at once as `attribute` takes, scaled to the batch.
-        count = min(len(inputs), method.samples_at_once(structure, len(baselines)) or len(inputs))
-        batch = Batch(inputs[:count], Logits(labels[:count]), baselines)
-        ratios = []
-        for number in range(rounds + 1):
-            step = _seconds(lambda: _step(network, inputs, labels))
-            own = _seconds(lambda: Sums().add(structure, method.factors(structure, batch), True))  # noqa: B023
-            ratios += [own * len(inputs) / count / step] if number else []  # the first warms up
-        costs[name] = statistics.median(ratios)
-    return costs
-
-
-def _step(network: nn.Module, inputs: Tensor, labels: Tensor) -> None:
-    functional.cross_entropy(network(inputs), labels).backward()
-    network.zero_grad(set_to_none=True)
-
-
-def _seconds(run: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started

@@ -67,6 +67,16 @@ class LayerwiseRelevance(GradientTimesActivation):
         return self.rule
 
 
+def lrp_epsilon() -> LayerwiseRelevance:
+    """ε everywhere."""
+    return LayerwiseRelevance("lrp_epsilon", Epsilon())
+
+
+def lrp_gamma() -> LayerwiseRelevance:
+    """Generalised γ everywhere."""
+    return LayerwiseRelevance("lrp_gamma", GeneralisedGamma())
+
+
 def lrp_composite() -> LayerwiseRelevance:
     """γ for convolutions, ε elsewhere: after Montavon et al. (2019), section 10.3, in its generalised form."""
     return LayerwiseRelevance("lrp_composite", Epsilon(), {"channel": GeneralisedGamma()})

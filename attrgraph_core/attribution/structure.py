@@ -130,6 +130,20 @@ class NetworkStructure:
         """The layers' names, the input first."""
         return list(self.widths)
 
+    def lies_on_all_paths(self, layer: Layer) -> bool:
+        """Whether everything that flows from the input to the scores goes through the layer."""
+        waiting = [node for node in self.traced.graph.nodes if node.op == "placeholder"]
+        seen = {layer.node}
+        while waiting:
+            node = waiting.pop()
+            if node in seen or self.kinds.get(node) == "constant":
+                continue
+            if node.op == "output":
+                return False
+            seen.add(node)
+            waiting += node.users
+        return True
+
     def has(self, *kinds: str) -> list[fx.Node]:
         """The nodes of some kinds, in order."""
         return [node for node in self.traced.graph.nodes if self.kinds.get(node) in kinds]

@@ -16,9 +16,10 @@ from attrgraph_core.attribution.attribute import device_of
 from attrgraph_core.attribution.baseline import make_baseline
 from attrgraph_core.attribution.contraction import edges_per_sample, embedding_edges, junction_edges
 from attrgraph_core.attribution.evaluation import evaluation_mode
-from attrgraph_core.attribution.factors import AttributionMethod, Batch, LayerFactors
+from attrgraph_core.attribution.factors import Batch, LayerFactors
 from attrgraph_core.attribution.layout import network_structure
-from attrgraph_core.attribution.methods import attribution_method
+from attrgraph_core.attribution.method import Method
+from attrgraph_core.attribution.methods import edge_method
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
 from attrgraph_core.attribution.target import Logits
 from attrgraph_core.errors import AttrGraphError
@@ -32,7 +33,7 @@ def top_influence_counts(
     labels: Tensor,
     *,
     k: int = 5,
-    method: str | AttributionMethod = "deeplift",
+    method: str | Method = "deeplift",
     baseline: str | Tensor | None = None,
 ) -> pd.DataFrame:
     """For each class and edge, in how many of the class's samples the source is among the target's `k` strongest.
@@ -46,7 +47,7 @@ def top_influence_counts(
     if not len(inputs):
         raise AttrGraphError("there are no samples to attribute")
     device = device_of(model)
-    inputs, labels, asked = inputs.to(device), labels.to(device), attribution_method(method)
+    inputs, labels, asked = inputs.to(device), labels.to(device), edge_method(method)
     counts: dict[tuple[int, str], Tensor] = {}
     with evaluation_mode(model):
         structure = network_structure(model, inputs)

@@ -186,9 +186,26 @@ def test_an_unexpected_error_is_called_ours(attrgraph, monkeypatch):
     assert "Traceback" not in err
 
 
-def test_methods_are_shown_with_what_they_cost_here(attrgraph):
-    code, out, _ = attrgraph("methods")
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_methods_are_shown_in_terminals_of_any_width(attrgraph, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    code, out, _ = attrgraph("methods", "--no-measure")
     assert code == 0
-    assert all(name in out for name in METHODS)
-    assert "not measured" not in out
-    assert attrgraph("methods", "--no-measure")[1].count("not measured") >= len(METHODS)
+    assert all(f" {name} " in out or f"\n{name}\n" in out for name in METHODS)  # no name is cut or folded
+    assert max(map(len, out.splitlines())) <= int(columns)
+    assert out.count("not measured") + out.count("measured  ") >= len(METHODS)
+
+
+def test_methods_are_shown_with_what_they_cost_here(attrgraph):
+    code, out, _ = attrgraph("methods", "saliency", "deeplift", "--format", "json")
+    assert code == 0
+    saliency, deeplift = json.loads(out)
+    assert (saliency["method"], saliency["makes"], saliency["conserves"]) == (
+        "saliency", "input neurons", "nothing: a sensitivity",
+    )  # fmt: skip
+    assert saliency["x a training step"] > 0
+    assert deeplift["x a training step"] > 0
+    lines = attrgraph("methods", "--no-measure", "-f", "csv")[1].splitlines()
+    assert lines[0].startswith("method,makes,needs,conserves")
+    assert [line.split(",")[0] for line in lines[1:]] == list(METHODS)
+    assert "unknown attribution method 'magic'" in attrgraph("methods", "magic")[2]

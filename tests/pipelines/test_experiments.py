@@ -109,8 +109,16 @@ STRONGEST_PATHS = (
         (6, "  learning_rate: .inf", "6: training.learning_rate: Input should be a finite number, not inf"),
         (6, "  optimizer: adam", "6: training.optimizer: Input should be 'adamw' or 'sgd', not 'adam'"),
         (8, "  method: lime",
-         "8: attribution.method: Input should be 'deeplift', 'gradient_times_activation', 'conductance', "
-         "'lrp_epsilon', 'lrp_gamma' or 'lrp_composite', not 'lime'"),
+         "8: attribution.method: 'lime' gives no edges, and stages are chosen by edges; methods of experiments are "
+         "deeplift, gradient_times_activation, conductance, lrp_epsilon, lrp_gamma, lrp_composite. From Python: "
+         "attribute(model, inputs, labels, method='lime')"),
+        (8, "  method: deepshap",
+         "8: attribution.method: 'deepshap' needs a background set; methods of experiments are deeplift, "
+         "gradient_times_activation, conductance, lrp_epsilon, lrp_gamma, lrp_composite. From Python: "
+         "attribute(model, inputs, labels, method='deepshap')"),
+        (8, "  method: magic",
+         "8: attribution.method: there is no attribution method 'magic'; methods of experiments are deeplift, "
+         "gradient_times_activation, conductance, lrp_epsilon, lrp_gamma, lrp_composite"),
         (8, "  baseline: noise", "8: attribution.baseline: Input should be 'zeros' or 'mean', not 'noise'"),
         (8, "  edge_mass: .nan", "8: attribution.edge_mass: Input should be less than or equal to 1, not nan"),
         (8, "  samples: 0", "8: attribution.samples: Input should be greater than or equal to 1, not 0"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from attrgraph_core import EdgeLimits, attribute
 from attrgraph_core.attribution.conductance import Conductance, ExpectedGradients
 from attrgraph_core.attribution.layout import network_structure
-from attrgraph_core.attribution.methods import METHODS
+from attrgraph_core.attribution.methods import EDGE_METHODS
 from attrgraph_core.graph.sparsify import sparsify
 from tests.attrgraph_core.attribution.networks import NETWORKS, make_network
 
@@ -58,7 +58,7 @@ def test_what_is_explained_is_shared_out_to_the_last_digit(method, network_name,
 @pytest.mark.parametrize(
     ("method", "network_name"),
     # Normalisation and smooth activations keep what no column of the table holds.
-    [(method, name) for method in METHODS for name in WITHOUT_CONTEXT if name == "MLP" or method not in LEDGERS],
+    [(method, name) for method in EDGE_METHODS for name in WITHOUT_CONTEXT if name == "MLP" or method not in LEDGERS],
 )
 def test_input_and_ledger_sum_to_the_score(method, network_name):
     """Not by our own delta but from the table: networks without context, so the score is the network's own."""
@@ -75,7 +75,7 @@ def test_input_and_ledger_sum_to_the_score(method, network_name):
 
 
 @pytest.mark.parametrize("network_name", NETWORKS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", EDGE_METHODS)
 def test_edges_into_a_neuron_and_what_was_absorbed_are_its_attribution(method, network_name):
     network, inputs, labels = make_network(network_name)
     graph = graph_by(method, network, inputs, labels)

@@ -2,7 +2,10 @@ import dataclasses
 
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
+from attrgraph_core import attribute
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.sparsify import sparsify
 from attrgraph_core.store.connection import Connection
@@ -31,6 +34,16 @@ def test_a_graph_without_edges_comes_back(store, run_id, graph):
     assert len(found.neurons) == 5
     assert list(found.edges.columns) == list(graph.edges.columns)
     assert len(found.edges) == 0
+
+
+def test_a_graph_of_a_method_without_edges_comes_back(store, run_id):
+    network = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 2))
+    graph = attribute(network, torch.ones(2, 3), 1, method="layer_integrated_gradients")
+    saved = store.save(graph, run_id=run_id, stage=1, epoch=0)
+    assert saved.graph_id.endswith("/layer_integrated_gradients/class:1")
+    assert (saved.node_count, saved.edge_count, saved.total_edge_count, saved.kept_mass) == (7, 0, 0, 1.0)
+    found = store.graph(saved.graph_id)
+    assert found.neurons["attribution"].tolist() == pytest.approx(graph.neurons["attribution"].tolist())
 
 
 def test_neurons_need_not_count_from_zero(store, run_id, graph):

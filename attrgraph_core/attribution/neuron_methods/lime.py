@@ -1,0 +1,56 @@
+"""LIME (Ribeiro et al., 2016): weights of a sparse linear model of the score around a sample.
+
+Features are on (the sample's) or off (the baseline's) at random; draws that are like the sample, by the cosine, count
+more; the model is a lasso. Adds up to nothing. A sample at a time, so for few samples and small inputs. Captum: `Lime`.
+"""
+
+import torch
+from captum import attr
+from captum._utils.models.linear_model import SkLearnLasso
+from torch import Tensor
+
+from attrgraph_core.attribution.evaluation import seeded
+from attrgraph_core.attribution.neuron_methods.neuron_method import (
+    ROWS_AT_ONCE,
+    InputMethod,
+    mean_over,
+    refuse_endless,
+)
+from attrgraph_core.attribution.neuron_methods.perturbed_features import check_draws, draws_for, features_of
+from attrgraph_core.attribution.neuron_methods.tapped_network import TappedNetwork, sample_rows
+from attrgraph_core.errors import AttrGraphError
+
+
+class Lime(InputMethod):
+    """`draws` a sample, by default twice the features and 512 more; `alpha` is the lasso's penalty."""
+
+    name = "lime"
+    uses_baseline = True
+
+    def __init__(self, draws: int | None = None, alpha: float = 0.01, seed: int = 0):
+        check_draws(draws)
+        if not alpha > 0:
+            raise AttrGraphError(f"the penalty of LIME's lasso is above 0, not {alpha}")
+        self.draws, self.alpha, self.seed = draws, alpha, seed
+
+    def at_input(self, network: TappedNetwork, inputs: Tensor, baselines: Tensor) -> Tensor:
+        draws = draws_for(self.name, network.structure.input_map.width, self.draws)
+        refuse_endless(
+            self.name, len(inputs) * len(baselines) * draws, "give fewer samples, or Lime(draws=) a smaller number"
+        )
+        captum = attr.Lime(network, interpretable_model=SkLearnLasso(alpha=self.alpha))
+
+        features = features_of(network.structure, inputs)
+
+        def attribute(baseline: Tensor) -> Tensor:
+            each = [
+                captum.attribute(
+                    sample, baseline, additional_forward_args=(row,), feature_mask=features, n_samples=draws,
+                    perturbations_per_eval=min(draws, ROWS_AT_ONCE),
+                )
+                for sample, row in zip(inputs.detach().split(1), sample_rows(inputs)[0].split(1), strict=True)
+            ]  # fmt: skip
+            return torch.cat(each)
+
+        with seeded(self.seed):
+            return mean_over(baselines, attribute)
