@@ -40,7 +40,7 @@ def attribute(
     absolute: bool = True,
     keep: EdgeLimits | None = None,
 ) -> AttributionGraph:
-    """The attribution graph of `inputs` (samples, ...) for one score a sample; a method without edges gives neurons only.
+    """The attribution graph of `inputs` (samples, ...) for one score a sample; without edges by some methods.
 
     `target` is a class; labels (samples,), each sample's own class; weights (samples, classes) of a combination of
     logits, such as wrong minus right; or `loss`, the cross entropy with `labels`. `baseline` is `zeros`, `mean`, a

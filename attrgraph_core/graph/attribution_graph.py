@@ -11,11 +11,12 @@ class AttributionGraph:
 
     `neurons` has a row a neuron: layer, index, kind (input, unit, channel, head, output, or sum and product, where two
     layers join), attribution (signed share of the target score credited to it), abs_attribution (mean of the absolute
-    share over samples). A graph that was computed with edges also has absorbed_by_bias and absorbed_by_stabiliser: what of the
-    attribution comes from no edge, but from a bias or another constant, or was kept by the stabiliser of an LRP rule.
+    share over samples). A graph that was computed with edges also has absorbed_by_bias and absorbed_by_stabiliser: what
+    of the attribution comes from no edge, but from a bias or another constant, or was kept by the stabiliser of an LRP
+    rule.
     `edges` has a row an edge: source_layer, source_index, target_layer, target_index, weight (signed share of the
-    target score that flows from source to target), abs_weight (mean of its absolute value over samples); none where the
-    method gives neurons only.
+    target score that flows from source to target), abs_weight (mean of its absolute value over samples). It is empty
+    where the method gives neurons only.
     A graph that was computed with `keep` has its strongest edges only: `total_in` and `total_out` of every neuron, sums
     of abs_weight, and `total_edge_count` say what there was.
     `target` is `label` (the true class's logit), `class:<c>` (logit c over the samples of class c), `loss`, or
