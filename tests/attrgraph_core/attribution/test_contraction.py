@@ -5,8 +5,14 @@ import torch
 from torch import Tensor, nn
 
 from attrgraph_core.attribution import contraction
-from attrgraph_core.attribution.contraction import Term, contract_edges, edges_per_sample
-from attrgraph_core.attribution.sources import NeuronMap, linear_sources, spatial_sources
+from attrgraph_core.attribution.contraction import (
+    Term,
+    contract_edges,
+    edges_per_sample,
+    embedding_edges,
+    junction_edges,
+)
+from attrgraph_core.attribution.sources import NeuronMap, Sources, linear_sources, spatial_sources
 from attrgraph_core.attribution.structure import Layer
 
 
@@ -91,6 +97,26 @@ LAYERS = {
     "convolution, pixels, 1-d": (nn.Conv1d(2, 3, 4, stride=3), torch.arange(20).reshape(2, 10)),
     "transposed convolution": (nn.ConvTranspose2d(3, 4, 3, stride=2, padding=1, output_padding=1), channels(3, 4, 4)),
     "transposed convolution, groups": (nn.ConvTranspose1d(4, 6, 3, groups=2, dilation=2), channels(4, 6)),
+    "convolution, replicated padding, stride": (
+        nn.Conv2d(2, 3, 3, stride=2, padding=2, padding_mode="replicate"), channels(2, 5, 6),
+    ),
+    "convolution, 1-d, groups, dilation": (nn.Conv1d(4, 6, 3, groups=2, dilation=3, padding=1), channels(4, 11)),
+    "convolution, 3-d, groups, stride": (nn.Conv3d(4, 2, 2, groups=2, stride=2), channels(4, 4, 4, 5)),
+    "convolution, 3-d, circular padding": (
+        nn.Conv3d(1, 2, 3, padding=1, padding_mode="circular"), channels(1, 3, 4, 3),
+    ),
+    "convolution, 3-d, voxels": (nn.Conv3d(1, 2, 2, padding=1), torch.arange(24).reshape(1, 2, 3, 4)),
+    "convolution, 1-d, elements, groups, dilation": (
+        nn.Conv1d(4, 4, 2, groups=2, dilation=2, padding=1), torch.arange(24).reshape(4, 6),
+    ),
+    "convolution, pixels, same padding": (nn.Conv2d(1, 2, (2, 4), padding="same"), torch.arange(20).reshape(1, 4, 5)),
+    "convolution, pixels, some constant": (
+        nn.Conv2d(1, 2, 3, padding=1), with_constants(torch.arange(20).reshape(1, 4, 5), (0, 3, 4)),
+    ),
+    "transposed convolution, 3-d": (nn.ConvTranspose3d(2, 3, 2, stride=2, padding=1), channels(2, 2, 3, 2)),
+    "transposed convolution, 1-d, elements, groups": (
+        nn.ConvTranspose1d(2, 4, 3, groups=2, stride=2, output_padding=1), torch.arange(8).reshape(2, 4),
+    ),
     "transposed convolution, pixels": (nn.ConvTranspose2d(1, 3, 2, stride=2), torch.arange(9).reshape(1, 3, 3)),
 }  # fmt: skip
 
@@ -114,6 +140,75 @@ def test_edges_equal_the_explicit_sum(name, rows_per_sample, monkeypatch):
     of_mean = contract_edges(layer, (term,), rows_per_sample, absolute=False)
     torch.testing.assert_close(of_mean[0], signed)
     assert of_mean[1] is None  # of samples taken apart nothing is known
+
+
+def attention(same: bool) -> nn.MultiheadAttention:
+    """Two heads on six features, of values of six or four."""
+    width = {} if same else {"kdim": 5, "vdim": 4}
+    return nn.MultiheadAttention(6, 2, batch_first=True, **width).double()
+
+
+@pytest.mark.parametrize("rows_per_sample", [1, 3])
+@pytest.mark.parametrize("tokens_are_neurons", [False, True], ids=["features", "elements"])
+@pytest.mark.parametrize("same", [True, False], ids=["joint projection", "projections apart"])
+def test_edges_of_heads_equal_the_explicit_sum(same, tokens_are_neurons, rows_per_sample):
+    """A head's neuron is the sum of its features over tokens; what it reads are the features of the values."""
+    module, width = attention(same), 6 if same else 4
+    ids = torch.arange(5 * width).reshape(5, width) if tokens_are_neurons else features(5, width)
+    neurons = NeuronMap.of_groups((5, 6), 1, 2)
+    layer = Layer("heads", "head", "heads", None, module, neurons, linear_sources(ids.double()), 0)  # type: ignore[arg-type]
+    source = torch.randn(4 * rows_per_sample, 5, width, generator=generator(), dtype=torch.float64)
+    target = torch.randn(4 * rows_per_sample, 5, 6, generator=generator(1), dtype=torch.float64)
+    weight = module.in_proj_weight[12:] if same else module.v_proj_weight
+    expected = torch.zeros(4, 2, int(ids.max()) + 1, dtype=torch.float64)
+    for row in range(len(source)):
+        for token in range(5):
+            for feature in range(6):
+                for column in range(width):
+                    edge = weight[feature, column] * source[row, token, column] * target[row, token, feature]
+                    expected[row // rows_per_sample, feature // 3, ids[token, column]] += edge.detach()
+    signed, absolute = contract_edges(layer, (Term(source, target),), rows_per_sample)
+    torch.testing.assert_close(dense(layer, signed, expected.shape[2]), expected.sum(dim=0))
+    torch.testing.assert_close(dense(layer, absolute, expected.shape[2]), expected.abs().sum(dim=0))
+    of_mean = contract_edges(layer, (Term(source, target),), rows_per_sample, absolute=False)
+    torch.testing.assert_close(dense(layer, of_mean[0], expected.shape[2]), expected.sum(dim=0))
+
+
+@pytest.mark.parametrize("rows_per_sample", [1, 2])
+def test_edges_of_an_embedding_equal_the_explicit_sum(rows_per_sample):
+    """From a token, one neuron, to each feature: what flows through that feature of it. One token stands twice."""
+    ids = torch.tensor([0, 1, 2, 1])
+    layer = Layer(
+        "embedding", "unit", "embedding", None, nn.Embedding(7, 3), NeuronMap.of_dimension((4, 3), 1),  # type: ignore[arg-type]
+        linear_sources(ids.double()), 3,
+    )  # fmt: skip
+    share = torch.randn(4 * rows_per_sample, 4, 3, generator=generator(), dtype=torch.float64)
+    expected = torch.zeros(4, 3, 3, dtype=torch.float64)
+    for row in range(len(share)):
+        for token in range(4):
+            for feature in range(3):
+                expected[row // rows_per_sample, feature, ids[token]] += share[row, token, feature]
+    found = embedding_edges(layer, share, rows_per_sample)
+    torch.testing.assert_close(dense(layer, found, 3), expected)
+
+
+@pytest.mark.parametrize("rows_per_sample", [1, 2])
+def test_edges_of_a_junction_equal_the_explicit_sum(rows_per_sample):
+    """Two operands of four neurons each, of which one has a constant in the place of its last neuron."""
+    neurons = torch.tensor([[0, 4], [1, 5], [2, 6], [3, -1]])
+    layer = Layer(
+        "sum", "sum", "junction", None, None, NeuronMap.of_dimension((4, 3), 0), Sources.of_junction(neurons), 7  # type: ignore[arg-type]
+    )  # fmt: skip
+    shares = [
+        torch.randn(4 * rows_per_sample, 4, 3, generator=generator(seed), dtype=torch.float64) for seed in range(2)
+    ]
+    expected = torch.zeros(4, 4, 2, dtype=torch.float64)
+    for row in range(4 * rows_per_sample):
+        for neuron in range(4):
+            for operand in range(2):
+                if neurons[neuron, operand] >= 0:
+                    expected[row // rows_per_sample, neuron, operand] += shares[operand][row, neuron].sum()
+    torch.testing.assert_close(junction_edges(layer, shares, rows_per_sample), expected)
 
 
 def test_terms_of_a_rule_add_up_before_their_absolute_value_is_taken():
