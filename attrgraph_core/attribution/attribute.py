@@ -141,7 +141,7 @@ class _Attribution:
 
     def _prepared(self, inputs: Tensor) -> tuple[NetworkStructure, Tensor]:
         if self.structure is None or self.baselines is None:
-            self.structure = network_structure(self.model, inputs)
+            self.structure = _structure_of(self.model, inputs)
             refuse_obstacles(self.method, self.structure)
             self.baseline_name, self.baselines = make_baseline(self.asked_baseline, inputs)
             if not self.method.uses_baseline:
@@ -161,7 +161,15 @@ class _Attribution:
     def _add_part(self, inputs: Tensor, target: Target, groups: Tensor | None) -> None:
         assert self.structure is not None
         assert self.baselines is not None
-        found, new_sums = result_of(self.method, self.structure, Batch(inputs, target, self.baselines, self.absolute))
+        batch = Batch(inputs, target, self.baselines, self.absolute)
+        try:
+            found, new_sums = result_of(self.method, self.structure, batch)
+        except IndexError as error:
+            if not self.structure.reads_tokens:
+                raise
+            raise AttrGraphError(
+                "an input or the baseline holds a token that the network has no embedding for"
+            ) from error
         if not bool(torch.isfinite(found.explained).all()):
             raise AttrGraphError("the network's scores are not finite; its weights may have diverged")
         with torch.no_grad():
@@ -198,6 +206,21 @@ def _parts(groups: Tensor | None) -> dict[int | None, slice]:
     }
 
 
+def _structure_of(model: nn.Module, inputs: Tensor) -> NetworkStructure:
+    try:
+        return network_structure(model, inputs)
+    except (RuntimeError, IndexError, ValueError):
+        with torch.no_grad():  # does the network itself refuse such inputs, or do we?
+            try:
+                model(inputs[:1])
+            except Exception as error:
+                raise AttrGraphError(
+                    f"{type(model).__name__} does not take inputs of shape {tuple(inputs.shape)}: "
+                    f"{str(error).splitlines()[0]}"
+                ) from error
+        raise
+
+
 def refuse_obstacles(method: Method, structure: NetworkStructure) -> None:
     """Raise AttrGraphError for a network that the method is not for."""
     for found in method.obstacles(structure):
@@ -206,11 +229,16 @@ def refuse_obstacles(method: Method, structure: NetworkStructure) -> None:
 
 def result_of(method: Method, structure: NetworkStructure, batch: Batch) -> tuple[Any, type[Sums] | type[NeuronSums]]:
     """What a method finds in a batch, and the sums that take it in: `sums.add(structure, found, absolute, samples)`."""
-    with torch.enable_grad():
-        if isinstance(method, NeuronMethod):
-            return method.shares(structure, batch), NeuronSums
-        assert isinstance(method, AttributionMethod)
-        return method.factors(structure, batch), Sums
+    try:
+        with torch.enable_grad():
+            if isinstance(method, NeuronMethod):
+                return method.shares(structure, batch), NeuronSums
+            assert isinstance(method, AttributionMethod)
+            return method.factors(structure, batch), Sums
+    except IndexError as error:
+        if not structure.reads_tokens:
+            raise
+        raise AttrGraphError("an input or the baseline holds a token that the network has no embedding for") from error
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -235,6 +263,8 @@ def _check_type(model: nn.Module, inputs: Tensor) -> None:
 
 
 def _check_inputs(inputs: Tensor) -> None:
+    if not isinstance(inputs, Tensor):
+        raise AttrGraphError(f"the inputs are a {type(inputs).__name__}; give a tensor (samples, ...)")
     if not len(inputs):
         raise AttrGraphError("there are no samples to attribute")
     if inputs.device.type == "meta":

@@ -26,6 +26,10 @@ def make_baseline(baseline: str | Tensor | None, inputs: Tensor) -> tuple[str, T
             raise AttrGraphError(
                 f"the baseline has shape {tuple(baseline.shape)}; one input has shape {tuple(inputs.shape[1:])}"
             )
+        if value.device.type == "meta":
+            raise AttrGraphError("the baseline is on the device meta, which holds no values")
+        if value.is_floating_point() and not inputs.is_floating_point():
+            raise AttrGraphError(f"the inputs are tokens and the baseline is {value.dtype}; give one of tokens")
         if not bool(torch.isfinite(value).all()):
             raise AttrGraphError("the baseline holds values that are not finite")
         return "custom" if len(value) == 1 else "background", value.to(inputs)

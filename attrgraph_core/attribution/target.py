@@ -152,6 +152,8 @@ def make_target(target: int | str | Tensor, labels: Tensor | None, sample_count:
 
 
 def _check_labels(labels: Tensor, sample_count: int, width: int) -> None:
+    if labels.device.type == "meta":
+        raise AttrGraphError("the labels are on the device meta, which holds no values")
     if labels.dim() != 1 or len(labels) != sample_count:
         raise AttrGraphError(f"{sample_count} inputs need as many labels, not a tensor of shape {tuple(labels.shape)}")
     if labels.is_floating_point() or labels.dtype == torch.bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 from attrgraph_core.attribution.factors import Batch
 from attrgraph_core.attribution.network_pass import NetworkPass
 from attrgraph_core.attribution.neuron_methods.integrated_gradients import check_steps
-from attrgraph_core.attribution.neuron_methods.neuron_method import InputMethod, NeuronShares, leaf_of
+from attrgraph_core.attribution.neuron_methods.neuron_method import InputMethod, NeuronShares, leaf_of, scores_of
 from attrgraph_core.attribution.neuron_methods.tapped_network import TappedNetwork, sample_rows
 from attrgraph_core.attribution.structure import INPUT, NetworkStructure
 from attrgraph_core.errors import AttrGraphError
@@ -43,8 +43,7 @@ class IterativePath(InputMethod):
         network = TappedNetwork(structure, batch.target)
         rows = sample_rows(batch.inputs)
         attributions, outputs, ends = [], [], []
-        with torch.no_grad():
-            logits = NetworkPass(structure).run(batch.inputs.detach())
+        logits = scores_of(structure, batch, False)[0]
         for baseline in batch.baselines.split(1):
             way = self.way(structure, batch.inputs.detach(), baseline)
             attributions.append(_along(network, way))

@@ -72,9 +72,9 @@ class InputMethod(NeuronMethod):
             return mean_over(references, share)
 
     def shares(self, structure: NetworkStructure, batch: Batch) -> NeuronShares:
+        logits, references, explained = scores_of(structure, batch, self.uses_baseline)
         network = TappedNetwork(structure, batch.target)
         attribution = self.at_input(network, leaf_of(batch.inputs), batch.baselines).detach()
-        logits, references, explained = scores_of(structure, batch, self.uses_baseline)
         at_output = self.at_output(batch.target, logits, references)
         return NeuronShares({INPUT: attribution, structure.output_layer.name: at_output}, explained)
 
@@ -89,13 +89,14 @@ class LayerMethod(NeuronMethod):
         """Attributions (samples, *output) of a layer, or of the input; the mean over `baselines`."""
 
     def shares(self, structure: NetworkStructure, batch: Batch) -> NeuronShares:
+        explained = scores_of(structure, batch, self.uses_baseline)[2]
         network = TappedNetwork(structure, batch.target)
         names = structure.names[1:] if structure.reads_tokens else structure.names
         inputs = leaf_of(batch.inputs)
         found = {name: self.at_layer(network, name, inputs, batch.baselines).detach() for name in names}
         if structure.reads_tokens:
             found = {INPUT: _of_tokens(structure, found)} | found
-        return NeuronShares(found, scores_of(structure, batch, self.uses_baseline)[2])
+        return NeuronShares(found, explained)
 
 
 def leaf_of(inputs: Tensor) -> Tensor:
@@ -111,10 +112,15 @@ def mean_over(baselines: Tensor, attribute: Callable[[Tensor], Tensor]) -> Tenso
 
 
 def scores_of(structure: NetworkStructure, batch: Batch, is_relative: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits (samples, classes), those of the baselines (zeros without any), and what is explained (samples,)."""
+    """Logits (samples, classes), those of the baselines (zeros without any), and what is explained (samples,).
+
+    Raises AttrGraphError for scores that are not finite, before any method meets them.
+    """
     with torch.no_grad():
         logits = NetworkPass(structure).run(batch.inputs.detach())
         score = batch.target.score(logits)
+        if not bool(torch.isfinite(score).all()):
+            raise AttrGraphError("the network's scores are not finite; its weights may have diverged")
         if not is_relative:
             return logits, torch.zeros_like(logits[:1]), score
         references = NetworkPass(structure).run(batch.baselines)

@@ -1,0 +1,121 @@
+"""What no method can attribute is named before or instead of any result, by all methods alike."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from attrgraph_core import AttrGraphError, attribute, attribute_dataset
+from attrgraph_core.attribution.methods import METHODS
+
+INPUTS = torch.tensor([[0.5, -1.0, 2.0, 1.0], [1.0, 0.0, -0.5, 0.25], [2.0, 1.0, 0.0, -1.0]])
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+
+
+def with_weight(value: float) -> nn.Module:
+    model = network()
+    model[0].weight.data[0, 0] = value
+    return model
+
+
+def half_elsewhere() -> nn.Module:
+    model = network()
+    model[2] = model[2].to("meta")
+    return model
+
+
+class Overflowing(nn.Module):
+    """Activations that are infinite, scores that are not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.last(torch.sigmoid(torch.exp(self.first(x) * 1e4)))
+
+
+CASES = {
+    "weights that are not numbers": (
+        {"model": with_weight(torch.nan)}, "the network's scores are not finite; its weights may have diverged",
+    ),
+    "infinite weights": ({"model": with_weight(torch.inf)}, "not finite; its weights may have diverged"),
+    "no samples": ({"inputs": INPUTS[:0]}, "there are no samples to attribute"),
+    "inputs that are not numbers": ({"inputs": INPUTS / 0}, "the inputs hold values that are not finite"),
+    "inputs of another kind": ({"inputs": INPUTS.tolist()}, r"inputs are a list; give a tensor \(samples, ...\)"),
+    "inputs of another shape": (
+        {"inputs": INPUTS[:, :2]}, r"Sequential does not take inputs of shape \(3, 2\): .*shapes cannot be multiplied",
+    ),
+    "a label outside the classes": (
+        {"target": torch.tensor([0, 1, 3])}, r"target 3 is outside the network's 3 outputs \(0 to 2\)",
+    ),
+    "a label below the classes": ({"target": -1}, "target -1 is outside"),
+    "a baseline of another shape": (
+        {"baseline": torch.zeros(2, 5)}, r"the baseline has shape \(2, 5\); one input has shape \(4,\)",
+    ),
+    "a baseline that is no number": ({"baseline": INPUTS[:2] / 0}, "the baseline holds values that are not finite"),
+    "no baseline": ({"baseline": INPUTS[:0]}, "the baseline has shape"),
+    "a network of several devices": ({"model": half_elsewhere()}, r"on several devices \(cpu, meta\); move it to one"),
+    "a network without values": (
+        {"model": network().to("meta")}, "the network is on the device meta, which holds no values; load its weights",
+    ),
+    "inputs without values": ({"inputs": INPUTS.to("meta")}, "the inputs are on the device meta"),
+    "a baseline without values": ({"baseline": INPUTS.to("meta")}, "the baseline is on the device meta"),
+    "labels without values": ({"target": torch.tensor([0, 1, 2]).to("meta")}, "the labels are on the device meta"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_method_names_what_is_wrong(case):
+    changed, message = CASES[case]
+    for method in METHODS:
+        given = {"model": network(), "inputs": INPUTS, "target": 0, "baseline": INPUTS[:2]} | changed
+        with pytest.raises(AttrGraphError, match=message):
+            attribute(given.pop("model"), given.pop("inputs"), given.pop("target"), method=method, **given)
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["deeplift", "gradient_times_activation", "conductance", "lrp_epsilon", "saliency", "layer_integrated_gradients"],
+)
+def test_activations_that_overflow_below_finite_scores_are_named(method):
+    with pytest.raises(AttrGraphError, match="not finite; its weights may have diverged"):
+        attribute(Overflowing(), INPUTS, 0, method=method, baseline=INPUTS[:1] / 2)
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        ([], "there are no samples to attribute"),
+        ([(INPUTS, torch.tensor([0, 1]))], "3 inputs need as many labels"),
+        ([(INPUTS, torch.rand(3))], "labels are whole numbers"),
+        ([(INPUTS, torch.tensor([0, 1, 2])), (INPUTS[:, :3], torch.tensor([0, 1, 2]))], r"shape \(3,\) comes after"),
+    ],
+)
+@pytest.mark.parametrize("method", ["deeplift", "saliency"])
+def test_batches_that_do_not_fit_are_named(method, batches, message):
+    with pytest.raises(AttrGraphError, match=message):
+        attribute_dataset(network(), batches, method=method)
+
+
+def text_network() -> tuple[nn.Module, Tensor]:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(12, 3)), torch.tensor([[0, 4, 2], [1, 1, 3]])
+
+
+@pytest.mark.parametrize("method", ["deeplift", "conductance", "layer_integrated_gradients", "kernel_shap"])
+def test_tokens_that_are_none_are_named(method):
+    model, tokens = text_network()
+    wrong = torch.tensor([[0, 1, 2], [0, 9, 2]])
+    with pytest.raises(AttrGraphError, match="a token that the network has no embedding for"):
+        attribute(model, wrong, 0, method=method)
+    with pytest.raises(AttrGraphError, match="a token that the network has no embedding for"):
+        attribute(model, tokens, 0, method=method, baseline=wrong[1])
+    with pytest.raises(AttrGraphError, match=r"does not take inputs of shape \(1, 3\): index out of range"):
+        attribute(model, wrong[1:], 0, method=method)
+    with pytest.raises(AttrGraphError, match=r"the inputs are tokens and the baseline is torch.float32; give one of"):
+        attribute(model, tokens, 0, method=method, baseline=torch.rand(3))
