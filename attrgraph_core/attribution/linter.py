@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, fx, nn
 
 from attrgraph_core.attribution.evaluation import evaluation_mode
+from attrgraph_core.attribution.gradient_times_activation import GradientTimesActivation
 from attrgraph_core.attribution.layout import network_structure
 from attrgraph_core.attribution.method import Method
 from attrgraph_core.attribution.methods import attribution_method
@@ -44,7 +45,7 @@ def lint(model: nn.Module, inputs: Tensor, method: str | Method = "deeplift") ->
 
 
 def _notes(structure: NetworkStructure, method: Method) -> list[Finding]:
-    found: list[Finding] = []
+    found = [Finding("note", own.place, own.what, own.change) for own in method.omissions(structure)]
     context = structure.has(*_CONTEXT)
     if context and method.holds_context:
         found += [
@@ -55,7 +56,7 @@ def _notes(structure: NetworkStructure, method: Method) -> list[Finding]:
             )
             for node in context
         ]  # fmt: skip
-    if not method.largest_gap and not method.holds_context:
+    if isinstance(method, GradientTimesActivation) and not method.holds_context:
         smooth = [node for node in structure.has("elementwise") if not _is_piecewise_linear(node, structure)]
         found += [
             Finding(

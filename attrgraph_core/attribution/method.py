@@ -12,7 +12,7 @@ ELEMENTS_AT_ONCE = 1 << 22
 
 @dataclass(frozen=True)
 class Obstacle:
-    """What a method cannot handle in a network: where, why, and what to change."""
+    """What a method cannot handle, or does not show, in a network: where, why, and what to change."""
 
     place: str
     what: str
@@ -45,4 +45,8 @@ class Method(ABC):
 
     def obstacles(self, structure: NetworkStructure) -> list[Obstacle]:
         """Why the method is not for this network; empty where it is."""
+        return []
+
+    def omissions(self, structure: NetworkStructure) -> list[Obstacle]:
+        """What its graph of this network does not show."""
         return []

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx
 
 from attrgraph_core.attribution.factors import Batch
+from attrgraph_core.attribution.method import Obstacle
 from attrgraph_core.attribution.network_pass import NetworkPass
 from attrgraph_core.attribution.neuron_methods.neuron_method import (
     ROWS_AT_ONCE,
@@ -31,6 +32,7 @@ from attrgraph_core.errors import AttrGraphError
 
 Expectation = Literal["background", "second_order"]
 POINTS = 16
+_CHANGE = "take conductance, or ablate neurons (`ablation`)"
 
 
 class AverageCausalEffect(NeuronMethod):
@@ -50,6 +52,17 @@ class AverageCausalEffect(NeuronMethod):
         if points < 2:
             raise AttrGraphError(f"a neuron's range needs 2 points or more, not {points}")
         self.expectation, self.points = expectation, points
+
+    def omissions(self, structure: NetworkStructure) -> list[Obstacle]:
+        found = []
+        if structure.reads_tokens:
+            found.append(Obstacle("input", "is left out: tokens have no range to intervene in", _CHANGE))
+        for layer in structure.layers:
+            if not _has_effects(structure, layer):
+                single = len(layer.neurons.index) == layer.width
+                why = "a path passes it by" if single else "its neurons have several elements each"
+                found.append(Obstacle(layer.name, f"is left out: {why}", _CHANGE))
+        return found
 
     def shares(self, structure: NetworkStructure, batch: Batch) -> NeuronShares:
         explained = scores_of(structure, batch, True)[2]

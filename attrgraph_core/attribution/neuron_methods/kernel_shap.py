@@ -9,14 +9,21 @@ from captum import attr
 from torch import Tensor
 
 from attrgraph_core.attribution.evaluation import seeded
+from attrgraph_core.attribution.method import Obstacle
 from attrgraph_core.attribution.neuron_methods.neuron_method import (
     ROWS_AT_ONCE,
     InputMethod,
     mean_over,
     refuse_endless,
 )
-from attrgraph_core.attribution.neuron_methods.perturbed_features import check_draws, draws_for, features_of
+from attrgraph_core.attribution.neuron_methods.perturbed_features import (
+    check_draws,
+    draws_for,
+    features_of,
+    unfit_for_regression,
+)
 from attrgraph_core.attribution.neuron_methods.tapped_network import TappedNetwork, sample_rows
+from attrgraph_core.attribution.structure import NetworkStructure
 
 
 class KernelShap(InputMethod):
@@ -30,8 +37,11 @@ class KernelShap(InputMethod):
         check_draws(draws)
         self.draws, self.seed = draws, seed
 
+    def obstacles(self, structure: NetworkStructure) -> list[Obstacle]:
+        return super().obstacles(structure) + unfit_for_regression(structure)
+
     def at_input(self, network: TappedNetwork, inputs: Tensor, baselines: Tensor) -> Tensor:
-        draws = draws_for(self.name, network.structure.input_map.width, self.draws)
+        draws = draws_for(network.structure, self.draws)
         refuse_endless(
             self.name,
             len(inputs) * len(baselines) * draws,

@@ -8,9 +8,11 @@ the layer. Conductance follows the way of the input instead, and has edges. Capt
 from captum import attr
 from torch import Tensor
 
+from attrgraph_core.attribution.method import Obstacle
 from attrgraph_core.attribution.neuron_methods.integrated_gradients import STEPS, check_steps
 from attrgraph_core.attribution.neuron_methods.neuron_method import LayerMethod, mean_over
 from attrgraph_core.attribution.neuron_methods.tapped_network import TappedNetwork, sample_rows
+from attrgraph_core.attribution.structure import NetworkStructure
 
 
 class LayerIntegratedGradients(LayerMethod):
@@ -25,6 +27,16 @@ class LayerIntegratedGradients(LayerMethod):
 
     def rows_per_sample(self, background_count: int) -> int:
         return self.steps
+
+    def omissions(self, structure: NetworkStructure) -> list[Obstacle]:
+        return [
+            Obstacle(
+                layer.name, "does not sum to the score's difference: a path passes it by",
+                "sum the layers of all branches, or take conductance",
+            )
+            for layer in structure.layers
+            if not structure.lies_on_all_paths(layer)
+        ]  # fmt: skip
 
     def at_layer(self, network: TappedNetwork, name: str, inputs: Tensor, baselines: Tensor) -> Tensor:
         captum = attr.LayerIntegratedGradients(network, network.tap(name))

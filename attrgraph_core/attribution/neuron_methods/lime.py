@@ -10,14 +10,21 @@ from captum._utils.models.linear_model import SkLearnLasso
 from torch import Tensor
 
 from attrgraph_core.attribution.evaluation import seeded
+from attrgraph_core.attribution.method import Obstacle
 from attrgraph_core.attribution.neuron_methods.neuron_method import (
     ROWS_AT_ONCE,
     InputMethod,
     mean_over,
     refuse_endless,
 )
-from attrgraph_core.attribution.neuron_methods.perturbed_features import check_draws, draws_for, features_of
+from attrgraph_core.attribution.neuron_methods.perturbed_features import (
+    check_draws,
+    draws_for,
+    features_of,
+    unfit_for_regression,
+)
 from attrgraph_core.attribution.neuron_methods.tapped_network import TappedNetwork, sample_rows
+from attrgraph_core.attribution.structure import NetworkStructure
 from attrgraph_core.errors import AttrGraphError
 
 
@@ -33,8 +40,11 @@ class Lime(InputMethod):
             raise AttrGraphError(f"the penalty of LIME's lasso is above 0, not {alpha}")
         self.draws, self.alpha, self.seed = draws, alpha, seed
 
+    def obstacles(self, structure: NetworkStructure) -> list[Obstacle]:
+        return super().obstacles(structure) + unfit_for_regression(structure)
+
     def at_input(self, network: TappedNetwork, inputs: Tensor, baselines: Tensor) -> Tensor:
-        draws = draws_for(self.name, network.structure.input_map.width, self.draws)
+        draws = draws_for(network.structure, self.draws)
         refuse_endless(
             self.name, len(inputs) * len(baselines) * draws, "give fewer samples, or Lime(draws=) a smaller number"
         )

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from attrgraph_core.attribution.method import Obstacle
 from attrgraph_core.attribution.neuron_methods.neuron_method import ROWS_AT_ONCE
 from attrgraph_core.attribution.structure import NetworkStructure
 from attrgraph_core.errors import AttrGraphError
@@ -20,16 +21,22 @@ def inputs_at_once(inputs: Tensor) -> int:
     return max(1, ROWS_AT_ONCE // len(inputs))
 
 
-def draws_for(name: str, width: int, draws: int | None) -> int:
-    """How many coalitions of `width` features are drawn a sample: the given number, or twice the features and more."""
+def unfit_for_regression(structure: NetworkStructure) -> list[Obstacle]:
+    """Why no regression on the input's neurons is made for every sample."""
+    width = structure.input_map.width
     if width > MOST_FEATURES:
-        raise AttrGraphError(
-            f"{name} fits a regression on {width} features for every sample; it takes {MOST_FEATURES} at most. Take "
-            "gradient_shap, or occlusion by windows"
-        )
-    if width < 2:
-        raise AttrGraphError(f"{name} compares features and the input has one; take feature_ablation")
-    return DRAWS_A_FEATURE * width + FEWEST_DRAWS if draws is None else draws
+        return [
+            Obstacle(
+                "input", f"has {width} features, and a regression on them is made for every sample ({MOST_FEATURES} at "
+                "most)", "take gradient_shap, or occlusion by windows",
+            )
+        ]  # fmt: skip
+    return [Obstacle("input", "has one feature, so no coalitions", "take feature_ablation")] if width < 2 else []
+
+
+def draws_for(structure: NetworkStructure, draws: int | None) -> int:
+    """How many coalitions are drawn a sample: the given number, or twice the features and more."""
+    return DRAWS_A_FEATURE * structure.input_map.width + FEWEST_DRAWS if draws is None else draws
 
 
 def check_draws(draws: int | None) -> None:

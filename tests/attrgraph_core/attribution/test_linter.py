@@ -34,6 +34,24 @@ def test_a_baseline_of_tokens_is_worth_a_word():
     assert findings("text CNN", "deeplift") == [("note", "input")]
 
 
+def test_what_has_no_gradient_is_refused_and_what_claims_nothing_is_not_noted():
+    assert findings("text CNN", "saliency") == [("refused", "input")]
+    for method in ("saliency", "lime", "feature_ablation", "occlusion", "internal_influence", "kernel_shap"):
+        assert findings("smooth MLP", method) == []
+
+
+def test_layers_that_a_path_passes_by_are_named():
+    passed = [("note", "bottom"), ("note", "up")]
+    assert findings("U-Net", "layer_integrated_gradients") == passed
+    assert findings("U-Net", "ace") == [("note", "down"), *passed, ("note", "joined")]
+
+
+def test_module_activations_are_asked_for_by_the_method_that_needs_them():
+    assert findings("residual CNN", "deeplift_shap")[:2] == [
+        ("refused", "GroupNorm at 'group_norm'"), ("refused", "relu at 'relu'"),
+    ]  # fmt: skip
+
+
 def test_a_network_that_cannot_be_laid_out_is_refused_with_the_reason():
     (found,) = lint(nn.Sequential(nn.Linear(4, 4), nn.Softmax(dim=1)), torch.zeros(1, 4))
     assert found.severity == "refused"
