@@ -146,7 +146,7 @@ class _StraightPass(NetworkPass):
 
     def weighted(self, layer: Layer, values: Tensor) -> Tensor:
         if layer not in self.structure.input_readers:
-            return super().weighted(layer, values)  # type: ignore[no-any-return]
+            return super().weighted(layer, values)
         by_way = values.unflatten(0, (-1, self.points))
         ends = by_way[:, [0, -1]]
         at_ends = layer.apply(ends.flatten(0, 1), layer.weight(), layer.bias())

@@ -307,7 +307,7 @@ def _element_sum(layer: Layer, term: Term) -> Tensor:
     by_tap = met.t().reshape(*weight.shape[:2], -1, *term.target.shape[2:])
     total = source.new_zeros(weight.shape[0], *padded.shape[1:])
     for number, place in enumerate(_tap_places(term.target, module)):
-        total[(..., *place)] += by_tap[:, :, number]
+        total[(slice(None), slice(None), *place)] += by_tap[:, :, number]
     for dimension, (start, size) in enumerate(zip(padding, source.shape[2:], strict=True), start=2):
         total = total.narrow(dimension, start, size)
     return _group(total.flatten(1).unsqueeze(0), layer.sources)[0]

@@ -12,7 +12,7 @@ def with_derivative(output: Tensor, *pairs: tuple[Tensor, Tensor]) -> Tensor:
     `pairs` are (tensor, slope), all of the shape of `output`.
     """
     tensors, slopes = zip(*pairs, strict=True)
-    result: Tensor = _GivenDerivative.apply(output, *slopes, *tensors)  # type: ignore[no-untyped-call]
+    result: Tensor = _GivenDerivative.apply(output, *slopes, *tensors)
     return result
 
 
