@@ -1,8 +1,8 @@
 """Statements on one server, and what goes wrong with them in words that a user can act on."""
 
 import uuid
-from collections.abc import Mapping
-from typing import Any, LiteralString, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, LiteralString, TypeVar, cast
 
 import neo4j
 import pandas as pd
@@ -13,6 +13,10 @@ from attrgraph_core.store.connection import CONNECTION_TIMEOUT_SECONDS, Connecti
 from attrgraph_core.store.cypher_query import CypherQuery
 from attrgraph_core.store.parameters import check_parameters
 from attrgraph_core.store.queries import load_query
+
+RETRY_SECONDS = 30.0  # of what is transient: a deadlock, a leader that changes; waits grow from one second
+
+Folded = TypeVar("Folded")
 
 
 class Database:
@@ -26,7 +30,7 @@ class Database:
                 connection.uri,
                 auth=(connection.user, connection.password),
                 connection_timeout=CONNECTION_TIMEOUT_SECONDS,
-                max_transaction_retry_time=10.0,
+                max_transaction_retry_time=RETRY_SECONDS,
                 # A label that nothing carries yet is no news on a database that fills.
                 notifications_min_severity=neo4j.NotificationMinimumSeverity.OFF,
             )
@@ -84,6 +88,21 @@ class Database:
                 self._drop_projection(projection)
             raise describe_driver_error(error, self.connection) from error
         return _typed(query, _table(columns, rows))
+
+    def fold(
+        self, query: CypherQuery, parameters: Mapping[str, Any], work: Callable[[Iterator[neo4j.Record]], Folded]
+    ) -> Folded:
+        """What `work` makes of a query's records while they come; it is called again where the query is tried again."""
+        values = check_parameters(query, parameters)
+
+        def transact(transaction: neo4j.ManagedTransaction) -> Folded:
+            return work(iter(transaction.run(cast(LiteralString, query.text), values)))
+
+        try:
+            with self.driver.session(default_access_mode=neo4j.READ_ACCESS) as session:
+                return session.execute_read(transact)
+        except (DriverError, Neo4jError, OSError) as error:
+            raise describe_driver_error(error, self.connection) from error
 
     def run(
         self,

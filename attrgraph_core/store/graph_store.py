@@ -15,6 +15,7 @@ from attrgraph_core.store import deletion, graph_ids, provenance, retention, run
 from attrgraph_core.store.computed import compute
 from attrgraph_core.store.connection import Connection, resolve_connection
 from attrgraph_core.store.database import Database
+from attrgraph_core.store.graph_reader import read_edges
 from attrgraph_core.store.graph_writer import StoredGraph, write_graph
 from attrgraph_core.store.queries import CypherQuery, check_parameters, load_query
 from attrgraph_core.store.schema import apply_schema
@@ -128,7 +129,7 @@ class GraphStore:
         for _ in range(READ_ATTEMPTS):
             before = self._graph_properties(graph_id)
             neurons = self.query("graph_neurons", graph_id=graph_id)
-            edges = self.query("graph_edges", graph_id=graph_id)
+            edges = read_edges(self._database, graph_id, before["layers"])
             # Neo4j isolates no two reads from a writer between them, in one transaction neither.
             if self._graph_properties(graph_id) == before:
                 return _graph_from(before, neurons, edges)
@@ -275,10 +276,5 @@ class GraphStore:
 
 
 def _graph_from(properties: Mapping[str, Any], neurons: pd.DataFrame, edges: pd.DataFrame) -> AttributionGraph:
-    place = {layer: position for position, layer in enumerate(properties["layers"])}
-    by = ["target_layer", "target_index", "source_layer", "source_index"]
-    edges = edges.sort_values(
-        by, key=lambda column: column.map(place) if column.name in by[::2] else column, ignore_index=True
-    )
     names = ("method", "target", "baseline", "sample_count", "completeness_delta")
     return AttributionGraph(neurons=neurons, edges=edges, **{name: properties[name] for name in names})

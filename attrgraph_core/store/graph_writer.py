@@ -7,21 +7,19 @@ Each writer has a token: one that was overtaken by another notices at its next b
 
 import hashlib
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.sparsify import SparseGraph
+from attrgraph_core.store.batches import edge_batches, slices, state_batches
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.queries import load_query
 
-STATE_BATCH = 5_000
-EDGE_BATCH = 25_000
 DELETE_BATCH = 20_000
+HASHED_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -43,11 +41,12 @@ def content_hash(sparse: SparseGraph) -> str:
     for table in (sparse.graph.neurons, sparse.graph.edges):
         for name, column in table.items():
             digest.update(f"\0{name}\0".encode())
-            if column.dtype.kind in "if":
-                digest.update(column.to_numpy().tobytes())
-            else:
-                places, values = pd.factorize(column)
-                digest.update("\0".join(values).encode() + places.tobytes())
+            is_text = column.dtype.kind not in "if"
+            names = pd.Index(column.unique() if is_text else [])
+            digest.update("\0".join(names).encode())
+            for rows in slices(column.to_frame(), HASHED_ROWS):
+                values = rows.iloc[:, 0]
+                digest.update(names.get_indexer(values).tobytes() if is_text else values.to_numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -65,9 +64,9 @@ def write_graph(database: Database, sparse: SparseGraph, *, graph_id: str, snaps
     database.write("begin_graph", snapshot_id=snapshot_id, graph_id=graph_id, writer=writer, properties=properties)
     if len(found):
         delete_content(database, graph_id, writer)
-    for batch in _state_batches(sparse):
+    for batch in state_batches(sparse.graph.neurons):
         _write_batch(database, "write_states", graph_id, writer, len(batch["layers"]), run_id=run_id, **batch)
-    for batch in _edge_batches(sparse):
+    for batch in edge_batches(sparse):
         _write_batch(database, "write_edges", graph_id, writer, len(batch["weights"]), **batch)
     node_count, edge_count = len(sparse.graph.neurons), len(sparse.graph.edges)
     rows = database.write(
@@ -123,35 +122,3 @@ def overtaken(graph_id: str) -> AttrGraphError:
         f"another process began to write graph {graph_id}, or deletes it, and this one gave up; let one process write "
         "a run"
     )
-
-
-def _state_batches(sparse: SparseGraph) -> Iterator[dict[str, list[Any]]]:
-    neurons = sparse.graph.neurons
-    names = {
-        "layers": "layer", "indices": "index", "kinds": "kind", "attributions": "attribution",
-        "abs_attributions": "abs_attribution", "total_ins": "total_in", "kept_ins": "kept_in",
-        "total_outs": "total_out",
-    }  # fmt: skip
-    for start in range(0, len(neurons), STATE_BATCH):
-        rows = neurons.iloc[start : start + STATE_BATCH]
-        yield {name: rows[column].tolist() for name, column in names.items()}
-
-
-def _edge_batches(sparse: SparseGraph) -> Iterator[dict[str, Any]]:
-    """Batches of one pair of layers each; a neuron's place is that among its layer's neurons by index."""
-    edges, neurons = sparse.graph.edges, sparse.graph.neurons
-    indices = {layer: rows["index"].to_numpy() for layer, rows in neurons.groupby("layer", sort=False)}
-    for (source_layer, target_layer), rows in edges.groupby(["source_layer", "target_layer"], sort=False):
-        sources = np.searchsorted(indices[source_layer], rows["source_index"].to_numpy())
-        targets = np.searchsorted(indices[target_layer], rows["target_index"].to_numpy())
-        weights, abs_weights = rows["weight"].to_numpy(), rows["abs_weight"].to_numpy()
-        for start in range(0, len(rows), EDGE_BATCH):
-            part = slice(start, start + EDGE_BATCH)
-            yield {
-                "source_layer": source_layer,
-                "target_layer": target_layer,
-                "source_places": sources[part].tolist(),
-                "target_places": targets[part].tolist(),
-                "weights": weights[part].tolist(),
-                "abs_weights": abs_weights[part].tolist(),
-            }

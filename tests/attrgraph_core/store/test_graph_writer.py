@@ -6,7 +6,7 @@ import pytest
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.sparsify import sparsify
-from attrgraph_core.store import graph_writer
+from attrgraph_core.store import batches, graph_writer
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.graph_store import GraphStore
 
@@ -19,8 +19,9 @@ class Killed(Exception):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    for name in ("STATE_BATCH", "EDGE_BATCH", "DELETE_BATCH"):
-        monkeypatch.setattr(graph_writer, name, 2)
+    """Two edges, one state."""
+    monkeypatch.setattr(batches, "BATCH_BYTES", 56)
+    monkeypatch.setattr(graph_writer, "DELETE_BATCH", 2)
 
 
 def stop_after(monkeypatch, count):
@@ -59,9 +60,9 @@ def test_a_writer_stopped_anywhere_is_never_seen_and_a_retry_completes(store, ru
         store.save(graph, **place)
         assert sorted(str(found[:2]) for found in contents().values()) == expected
         count += 1
-    # 3 of the snapshot, 1 begins, edges deleted in 3 + 1, members in 1, states in 3 + 1, states written in 3, edges in
+    # 3 of the snapshot, 1 begins, edges deleted in 3 + 1, members in 1, states in 3 + 1, states written in 5, edges in
     # 2 + 1, 1 completes
-    assert count == 20
+    assert count == 22
 
 
 def test_a_process_killed_between_batches_leaves_nothing_to_see(store, run_id, graph, tmp_path):
@@ -71,12 +72,12 @@ def test_a_process_killed_between_batches_leaves_nothing_to_see(store, run_id, g
 import os, signal
 import pandas as pd
 from attrgraph_core.graph.attribution_graph import AttributionGraph
-from attrgraph_core.store import graph_writer
+from attrgraph_core.store import batches
 from attrgraph_core.store.connection import Connection
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.graph_store import GraphStore
 
-graph_writer.EDGE_BATCH = 2
+batches.BATCH_BYTES = 56
 whole = Database.write
 
 def write(self, name, **parameters):
@@ -165,19 +166,18 @@ def test_a_run_that_is_written_while_it_is_deleted_stays(store, run_id, graph, s
 
 
 def test_a_graph_replaced_while_it_is_read_is_read_again(store, run_id, graph, scaled):
-    whole = Database.read
+    whole = Database.fold
     place = {"run_id": run_id, "stage": 1, "epoch": 0, "edge_mass": 1.0}
     store.save(graph, **place)
 
     with pytest.MonkeyPatch.context() as patch:
 
-        def replaced_meanwhile(database, query, parameters):
-            if query.name == "graph_edges":
-                patch.undo()
-                store.save(scaled(3.0), **place)
-            return whole(database, query, parameters)
+        def replaced_meanwhile(database, query, parameters, work):
+            patch.undo()
+            store.save(scaled(3.0), **place)
+            return whole(database, query, parameters, work)
 
-        patch.setattr(Database, "read", replaced_meanwhile)
+        patch.setattr(Database, "fold", replaced_meanwhile)
         found = store.graph(f"{run_id}/stage_1/epoch_0/deeplift/label")
     assert found.edges["weight"].tolist() == [6.0, -3.0, -12.0, 3.0, -6.0]
     assert found.neurons["attribution"].tolist() == scaled(3.0).neurons["attribution"].tolist()
