@@ -9,7 +9,7 @@ import typer
 from neo4j.exceptions import DriverError, Neo4jError
 from rich.console import Console
 
-from attrgraph_cli import backup, doctor, migrate, prune
+from attrgraph_cli import archive, backup, doctor, migrate, prune, size
 from attrgraph_cli.cypher_shell import WIDTH_WITHOUT_TERMINAL, run_shell
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.connection import Connection, describe_driver_error, resolve_connection, verify
@@ -28,6 +28,9 @@ app.command(name="prune")(prune.prune)
 app.command(name="backup")(backup.backup)
 app.command(name="restore")(backup.restore)
 app.command(name="migrate")(migrate.migrate)
+app.command(name="export")(archive.export)
+app.command(name="import")(archive.import_)
+app.command(name="size")(size.size)
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,8 @@ class Database:
         self.driver.close()
 
     def write(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
-        """Run a query of `cypher/ingest/` in one transaction; its rows."""
-        text = load_query(f"ingest/{name}").text
+        """Run a query of `cypher/ingest/`, or `<folder>/<name>` of another one, in one transaction; its rows."""
+        text = load_query(name if "/" in name else f"ingest/{name}").text
 
         def work(transaction: neo4j.ManagedTransaction) -> list[dict[str, Any]]:
             return transaction.run(cast(LiteralString, text), parameters).data()

@@ -1,23 +1,58 @@
-"""Reading a graph's edges: sent as lists, a record a neuron, and put into columns while they come.
+"""Reading a graph: its edges are sent as lists, a record a neuron, and put into columns while they come.
 
 A record an edge costs the server and the driver ten times what the edge's values do.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
+from typing import Any
 
 import neo4j
 import numpy as np
 import pandas as pd
 
+from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.queries import load_query
 
+READ_ATTEMPTS = 3
 RECORDS_AT_ONCE = 2_000
 
 # Of a part of the edges: places of their target layers, target indices, places of their source layers, source
 # indices, weights, absolute weights; a value an edge.
 _Columns = tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class ReadGraph:
+    """A complete graph as it is stored: its node's properties, its neurons with their totals, its edges in order."""
+
+    properties: Mapping[str, Any]
+    neurons: pd.DataFrame
+    edges: pd.DataFrame
+
+
+def read_graph(database: Database, graph_id: str) -> ReadGraph | None:
+    """A complete graph, or None where there is none of this id.
+
+    Raises AttrGraphError for one that somebody replaces again and again meanwhile.
+    """
+    for _ in range(READ_ATTEMPTS):
+        before = _properties(database, graph_id)
+        if before is None or before["status"] != "complete":
+            return None
+        neurons = database.read(load_query("graph_neurons"), {"graph_id": graph_id})
+        edges = read_edges(database, graph_id, before["layers"])
+        # Neo4j isolates no two reads from a writer between them, in one transaction neither.
+        if _properties(database, graph_id) == before:
+            return ReadGraph(before, neurons, edges)
+    raise AttrGraphError(f"graph {graph_id!r} is being written; read it when its writer is done")
+
+
+def _properties(database: Database, graph_id: str) -> dict[str, Any] | None:
+    table = database.read(load_query("lookup/graph"), {"graph_id": graph_id})
+    return None if table.empty else dict(table["properties"].iloc[0])
 
 
 def read_edges(database: Database, graph_id: str, layers: Sequence[str]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,15 +13,17 @@ from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.attribution_graph import AttributionGraph
 from attrgraph_core.graph.sparsify import EDGE_MASS, MAX_EDGES_PER_NEURON, sparsify
 from attrgraph_core.store import deletion, graph_ids, provenance, retention, runs
+from attrgraph_core.store.archive.export import Progress, export_runs
+from attrgraph_core.store.archive.importing import import_runs
+from attrgraph_core.store.archive.manifest import Manifest
 from attrgraph_core.store.computed import compute
 from attrgraph_core.store.connection import Connection, resolve_connection
 from attrgraph_core.store.database import Database
-from attrgraph_core.store.graph_reader import read_edges
+from attrgraph_core.store.graph_reader import read_graph
 from attrgraph_core.store.graph_writer import StoredGraph, write_graph
 from attrgraph_core.store.queries import CypherQuery, check_parameters, load_query
 from attrgraph_core.store.schema import apply_schema
 
-READ_ATTEMPTS = 3
 READ_TIMEOUT_SECONDS, READ_ROWS = 60.0, 100_000  # of somebody's own Cypher
 KINDS_OF_ID = {
     "graph_id": "complete graph", "other_graph_id": "complete graph", "run_id": "run", "other_run_id": "run",
@@ -126,14 +129,14 @@ class GraphStore:
 
         Raises AttrGraphError for a graph that is not there, or that somebody replaces again and again meanwhile.
         """
-        for _ in range(READ_ATTEMPTS):
-            before = self._graph_properties(graph_id)
-            neurons = self.query("graph_neurons", graph_id=graph_id)
-            edges = read_edges(self._database, graph_id, before["layers"])
-            # Neo4j isolates no two reads from a writer between them, in one transaction neither.
-            if self._graph_properties(graph_id) == before:
-                return _graph_from(before, neurons, edges)
-        raise AttrGraphError(f"graph {graph_id!r} is being written; read it when its writer is done")
+        found = read_graph(self._database, graph_id)
+        if found is None:
+            self._refuse_unknown_ids({"graph_id": graph_id})
+            raise AttrGraphError(f"graph {graph_id!r} was completed just now; read it again")
+        names = ("method", "target", "baseline", "sample_count", "completeness_delta")
+        return AttributionGraph(
+            neurons=found.neurons, edges=found.edges, **{name: found.properties[name] for name in names}
+        )
 
     def graphs(self, run_id: str | None = None) -> pd.DataFrame:
         """The graphs that can be read, all or of one run: query `epoch_graphs`."""
@@ -254,11 +257,20 @@ class GraphStore:
         row = self._database.read(load_query("lookup/store_counts"), {}).iloc[0]
         return int(row["node_count"]), int(row["relationship_count"])
 
-    def _graph_properties(self, graph_id: str) -> dict[str, Any]:
-        table = self._database.read(load_query("lookup/graph"), {"graph_id": graph_id})
-        if table.empty:
-            self._refuse_unknown_ids({"graph_id": graph_id})
-        return dict(table["properties"].iloc[0])
+    def sizes(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """How many nodes and relationships of each kind there are, and how large each run is."""
+        kinds, runs = (self._database.read(load_query(f"lookup/{name}"), {}) for name in ("kind_counts", "run_sizes"))
+        return kinds, runs
+
+    def export_runs(
+        self, folder: Path, run_ids: Sequence[str] | None = None, on_progress: Progress = lambda *_: None
+    ) -> Manifest:
+        """Write runs, all without `run_ids`, to an archive of Parquet files, the new folder `folder`."""
+        return export_runs(self._database, folder, run_ids, on_progress)
+
+    def import_runs(self, folder: Path, on_progress: Progress = lambda *_: None) -> Manifest:
+        """Write the runs of an archive beside what is there, through the server. A run that is there is refused."""
+        return import_runs(self._database, folder, on_progress)
 
     def _refuse_unknown_ids(self, parameters: Mapping[str, Any]) -> None:
         """An empty table of a graph that is not there would read as an answer."""
@@ -273,8 +285,3 @@ class GraphStore:
             near = difflib.get_close_matches(value, ids, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else f"there are {len(ids)}"
             raise AttrGraphError(f"there is no {KINDS_OF_ID[name]} {value!r}; {hint}")
-
-
-def _graph_from(properties: Mapping[str, Any], neurons: pd.DataFrame, edges: pd.DataFrame) -> AttributionGraph:
-    names = ("method", "target", "baseline", "sample_count", "completeness_delta")
-    return AttributionGraph(neurons=neurons, edges=edges, **{name: properties[name] for name in names})

@@ -26,10 +26,12 @@ CLASS_0 = f"{HISTORY}/stage_2/epoch_1/deeplift/class:0"
 TWINS = f"{HISTORY}/stage_2/epoch_1/lrp_epsilon/label"
 OTHERS = "query-history-other/stage_1/epoch_1/deeplift/label"
 EARLIER = f"{RUN}/stage_1/epoch_1/deeplift/label"
-QUERY_TYPES = {"schema": {"s"}, "ingest": {"w", "rw"}, "analysis": {"r"}, "lookup": {"r", "s"}}
+QUERY_TYPES = {
+    "schema": {"s"}, "ingest": {"w", "rw"}, "analysis": {"r"}, "lookup": {"r", "s"}, "export": {"r"}, "import": {"rw"},
+}  # fmt: skip
 ANY_VALUE = {
     "INTEGER": 1, "FLOAT": 1.0, "BOOLEAN": True, "STRING": "x", "MAP": {}, "LIST<STRING>": ["x"],
-    "LIST<INTEGER>": [1], "LIST<FLOAT>": [1.0],
+    "LIST<INTEGER>": [1], "LIST<FLOAT>": [1.0], "LIST<MAP>": [{}],
 }  # fmt: skip
 # What GRAPH and its run cannot answer: graphs of classes and other methods, epochs, matched runs.
 ASKED_OF_HISTORY = {
