@@ -1,9 +1,10 @@
 """How fast a graph comes into Neo4j and back, beside the ways that people write, on one embedded server of its own.
 
-    python benchmarks/store.py [--edges 1000000] [--rounds 3]
+    python benchmarks/store.py [--edges 1000000] [--rounds 3] [--peer-edges 250000]
 
 Writing, whole graphs with their neurons: `ours` is `write_graph`; the peers have the plain driver, without its Rust
-part, in a process of their own: rows merged (MERGE node, MERGE node, MERGE edge), and rows matched and created.
+part, in a process of their own: rows merged (MERGE node, MERGE node, MERGE edge), and rows matched and created. They
+write the first `--peer-edges` of the edges, which flatters them: fewer edges are at each neuron.
 The ways alternate within a round, so that a busy machine slows all of them. The limit is Neo4j's offline importer. Then
 reading back, two transactions at once beside one after the other, and the memory that a writer takes at one and at four
 times the graph. Prints medians with the lowest and highest, by the clock and by the processors' time of client and
@@ -237,7 +238,7 @@ def show(costs: dict[str, list[Cost]], edge_count: int) -> None:
         )
 
 
-def measure(edge_count: int, round_count: int) -> None:
+def measure(edge_count: int, round_count: int, peer_edges: int) -> None:
     from attrgraph_core.graph.sparsify import sparsify
     from attrgraph_core.store.graph_store import GraphStore
 
@@ -253,10 +254,10 @@ def measure(edge_count: int, round_count: int) -> None:
     ):
         folder, meter = Path(name), Meter(server.running().pid)
         sparse.graph.neurons.to_parquet(folder / "neurons.parquet")
-        sparse.graph.edges.to_parquet(folder / "edges.parquet")
+        sparse.graph.edges.head(peer_edges).to_parquet(folder / "edges.parquet")
         write_ours(store, sparsify(make_graph(50_000), edge_mass=1.0), "warm")
         for number in range(round_count):
-            one_round(store, sparse, number, folder, meter, costs)
+            one_round(store, sparse, number, folder, meter, costs, scale=count / min(count, peer_edges))
             show(costs, count)
         archive, staging = folder / "archive", folder / "staging"
         costs["export"].append(meter.of(lambda: store.export_runs(archive, ["round-0"])))
@@ -275,11 +276,15 @@ def offline_files(server: Any, archive: Path, staging: Path) -> None:
     _make_store(server, archive, staging, lambda *_: None)
 
 
-def one_round(store: Any, sparse: Any, number: int, folder: Path, meter: Meter, costs: dict[str, list[Cost]]) -> None:
+def one_round(
+    store: Any, sparse: Any, number: int, folder: Path, meter: Meter, costs: dict[str, list[Cost]], scale: float
+) -> None:
+    """Every way once; what a peer costs is scaled from its part of the edges to all."""
     run_id, count = f"round-{number}", len(sparse.graph.edges)
     costs["ours"].append(meter.of(lambda: write_ours(store, sparse, run_id)))
     for way in PEERS:
-        costs[way].append(meter.of_peer(way, folder, store.connection, f"peer-{way}-{number}"))
+        cost = meter.of_peer(way, folder, store.connection, f"peer-{way}-{number}")
+        costs[way].append(Cost(cost.clock * scale, cost.processors * scale))
     for thread_count, way in ((1, "edges alone, one transaction"), (2, "edges alone, two at once")):
         graph = states_without_edges(store, sparse)
         costs[way].append(meter.of(lambda g=graph, n=thread_count: write_edges(store, sparse, g, n)))
@@ -293,6 +298,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--edges", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peer-edges", type=int, default=250_000)
     parser.add_argument("--peer", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -306,7 +312,7 @@ def main() -> None:
         connection = Connection(uri, "neo4j", os.environ["PEER_PASSWORD"], "benchmark")
         print(*memory_of_writing(int(edge_count), connection))
     else:
-        measure(arguments.edges, arguments.rounds)
+        measure(arguments.edges, arguments.rounds, arguments.peer_edges)
 
 
 if __name__ == "__main__":
