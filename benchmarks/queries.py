@@ -1,6 +1,6 @@
 """How long a query takes, beside NetworkX and igraph asked the same of the graph in memory.
 
-    python benchmarks/queries.py [--edges 10000 100000 1000000] [--rounds 3] [--only NAME ...]
+    python benchmarks/queries.py [--edges 10000 100000 1000000] [--rounds 5 3 1] [--only NAME ...]
 
 The server is that of NEO4J_URI, or the embedded one. Each size is a run of two epochs of one network, four graphs: two
 epochs, and two classes of the last. A question is asked of all three in turn, round by round, after one call that is
@@ -33,7 +33,7 @@ except ImportError:
 
 RUN = "benchmark-queries"
 IN_DEGREE = 64
-LIMIT = 30.0
+LIMIT = 20.0
 OUTPUTS = 10
 
 
@@ -306,16 +306,18 @@ def benchmark(store: GraphStore, edge_count: int, rounds: int, slow: set[tuple[s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--edges", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, nargs="+", default=[5, 3, 1], help="of each size; the last for the rest")
     parser.add_argument("--only", nargs="*", default=[])
     arguments = parser.parse_args()
     slow: set[tuple[str, str]] = set()
     with GraphStore.open() as store:
-        for edge_count in arguments.edges:
+        for edge_count, rounds in itertools.zip_longest(
+            arguments.edges, arguments.rounds[: len(arguments.edges)], fillvalue=arguments.rounds[-1]
+        ):
             if len(store.run_cypher("MATCH (run:Run {run_id: $run_id}) RETURN run", {"run_id": RUN})):
                 store.delete_run(RUN)
             try:
-                benchmark(store, edge_count, arguments.rounds, slow, arguments.only)
+                benchmark(store, edge_count, rounds, slow, arguments.only)
             finally:
                 store.delete_run(RUN)
 

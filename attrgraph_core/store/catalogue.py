@@ -29,6 +29,13 @@ stages:
 A graph is of one target: a class, the true class, the loss, or a combination of logits such as that of an error,
 class a taken for b. What a query finds in it is so of a class, of the samples the graph was made of, or of an error.
 
+Neurons of two runs are compared once they are matched:
+
+```python
+matches = match_neurons(model, other_model, inputs)           # of attrgraph_core.circuits.matching
+store.save_matches(run_id, other_run_id, matches)
+```
+
 Any query that returns `layer`, `index` and `influence` can select neurons; one that returns neurons or edges can be
 kept as a circuit. *gds* needs Graph Data Science, and the query of the same name without `_gds` does not. *computed*
 marks what does not belong into Cypher: a function of `attrgraph_core/circuits/` computes it from the stored graph, and

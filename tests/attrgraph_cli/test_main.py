@@ -112,7 +112,15 @@ def test_parameters_have_the_types_that_the_query_says(attrgraph, graph_id):
     assert "many" in err
 
 
+def test_a_query_that_is_computed_is_asked_as_any_other(attrgraph, graph_id):
+    asked = ("query", "path_mass", "-p", f"graph_id={graph_id}", "--format", "json")
+    rows = json.loads(attrgraph(*asked)[1])
+    assert [row["influence"] for row in rows if row["kind"] == "output"] == [1.0]
+    assert {row["kind"] for row in json.loads(attrgraph(*asked, "-p", "kind=input")[1])} == {"input"}
+
+
 WRONG = {
+    "a text that is none of those known": (("query", "neuron_flow", "-p", "by=up"), ["by", "up", "in, out, through"]),
     "a query that is not there": (("query", "strongest_path"), ["strongest_path", "strongest_paths"]),
     "a parameter that is not there": (("query", "graph_edges", "-p", "graph=x"), ["graph", "graph_id"]),
     "a graph that is not there": (("query", "graph_edges", "-p", "graph_id=nowhere"), ["nowhere"]),

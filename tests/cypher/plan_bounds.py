@@ -29,5 +29,5 @@ BOUNDS: dict[str, tuple[float, int]] = {
     "seed_agreement": (3, 2_000),
     # provenance
     "choosing_query": (0, 500), "neuron_set": (0, 500), "training_of_neuron": (1, 500),
-    "neuron_set_membership": (0, 500), "gain_of_queries": (0, 1_000),
+    "stored_circuits": (2, 2_000), "neuron_set_membership": (0, 500), "gain_of_queries": (0, 1_000),
 }  # fmt: skip

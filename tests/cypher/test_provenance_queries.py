@@ -62,6 +62,20 @@ def test_membership_counts_every_stage(store):
     assert found["stage_count"].is_monotonic_decreasing
 
 
+def test_what_circuits_are_kept(store, history):
+    """`found` has two inputs and fc1/0, and two edges between; `chosen` the three units."""
+    found = store.query("stored_circuits", run_id=HISTORY).set_index("circuit_id")
+    columns = ["query", "neuron_count", "edge_count", "neuron_share", "is_stale", "neuron_set_ids", "graph_id"]
+    assert found.loc[history["found"], columns].tolist() == [
+        "top_influential_neurons", 3, 2, 3 / 7, False, [], MIDDLE
+    ]  # fmt: skip
+    assert found.loc[history["chosen"], columns].tolist() == [
+        "neuron_influence", 3, 0, 3 / 7, False, [history["neuron_set"]], MIDDLE
+    ]  # fmt: skip
+    of_one = store.query("stored_circuits", run_id=HISTORY, query="neuron_influence")
+    assert of_one["circuit_id"].tolist() == [history["chosen"]]
+
+
 @pytest.mark.usefixtures("history")
 def test_the_gain_of_a_query_per_weight(store):
     """From .75 to .8 with 500 weights: 100 a million."""
