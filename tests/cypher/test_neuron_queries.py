@@ -1,5 +1,6 @@
 """Queries for neurons: rows worked out by hand on the graphs of conftest, and a slow twin on random graphs."""
 
+import dataclasses
 import itertools
 import uuid
 
@@ -206,6 +207,37 @@ def test_saturated_neurons_matter_from_the_baseline_on_and_not_here(store):
         ("fc1", 1, "unit", 2.0, 2.0, 0.0),
     ]
     assert store.query("saturated_neurons", graph_id=CLASS_0).empty  # no graph of the other method
+
+
+def test_growth_death_and_saturation_of_random_graphs(store, saved):
+    run = f"random-{uuid.uuid4().hex[:8]}"
+    before, now = make_random_graph(10, 0.3), make_random_graph(11, 0.2)
+    local = dataclasses.replace(make_random_graph(12), method="gradient_times_activation")
+    saved(before, run=run)
+    graph_id = saved(now, epoch=4, run=run)
+    saved(local, epoch=4, run=run)
+
+    def influence(graph):
+        out = dense(graph).sum(axis=0)
+        return np.where(graph.neurons["kind"] == "output", graph.neurons["abs_attribution"], out)
+
+    def named(table, column):
+        return {f"{row.layer}/{row.index}": getattr(row, column) for row in table.itertuples()}
+
+    grown = store.query("growth_since_epoch", graph_id=graph_id, top_k=99)
+    difference = influence(now) - influence(before)
+    assert named(grown, "growth") == pytest.approx(dict(zip(names(now), difference, strict=True)))
+
+    hidden = (now.neurons["kind"] == "unit").to_numpy()
+    flow = pd.Series(np.maximum(dense(now).sum(axis=0), dense(now).sum(axis=1)), names(now))[hidden]
+    most = flow.groupby(flow.index.str.split("/").str[0]).transform("max")
+    dead = store.query("dead_neurons", graph_id=graph_id, threshold=0.3)
+    assert named(dead, "influence") == pytest.approx(flow[flow <= 0.3 * most].to_dict())
+
+    here, there = (graph.neurons["abs_attribution"][hidden] for graph in (now, local))
+    saturation = pd.Series(((here - there) / (here + there)).to_numpy(), np.array(names(now))[hidden])
+    found = store.query("saturated_neurons", graph_id=graph_id, min_saturation=0.1)
+    assert named(found, "saturation") == pytest.approx(saturation[saturation >= 0.1].to_dict())
 
 
 def test_redundant_neurons_are_equal_pairs(store, saved):

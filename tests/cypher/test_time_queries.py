@@ -117,6 +117,59 @@ def test_the_first_epoch_at_which_a_circuit_holds(store, history):
     assert ask(min_share=1.1) == []
 
 
+def test_a_circuit_through_random_epochs_by_its_edges(store, epochs, random_run):
+    members = pd.DataFrame({"layer": ["input"] * 3 + ["fc1"] * 3 + ["fc2"] * 2, "index": [0, 1, 2, 0, 1, 2, 0, 3]})
+    own_id = f"{random_run}/stage_2/epoch_0/deeplift/label"
+    circuit_id = store.save_circuit(own_id, "neuron_influence", {}, members)
+    inside = {f"{row.layer}/{row.index}" for row in members.itertuples()}
+    known = {edge[:2]: edge for edge in edges_of(epochs[2]) if {edge[0], edge[1]} <= inside}
+    shares, masses = [], []
+    for graph in epochs:
+        there = [edge for edge in edges_of(graph) if edge[:2] in known]
+        held = [edge for edge in there if np.sign(edge[2]) == np.sign(known[edge[:2]][2])]
+        shares.append(len(held) / len(known))
+        masses.append(sum(edge[3] for edge in there) / sum(edge[3] for edge in known.values()))
+    found = store.query("circuit_through_time", circuit_id=circuit_id)
+    np.testing.assert_allclose(found["share"], shares)
+    np.testing.assert_allclose(found["relative_mass"], masses)
+    for min_share in (0.2, 0.4, 1.0):
+        places = [place for place, share in enumerate(shares) if share >= min_share]
+        first = store.query("first_epoch_of_circuit", circuit_id=circuit_id, min_share=min_share)
+        expected = (1 + places[0] // 2, places[0] % 2, len(places) == len(shares) - places[0])
+        assert rows(first[["stage", "epoch", "is_lasting"]]) == [expected]
+
+
+def test_random_runs_against_each_other_by_random_matches(store, epochs):
+    experiment = f"random-{uuid.uuid4().hex[:8]}"
+    runs, graphs = [f"{experiment}-a", f"{experiment}-b"], epochs[:2]
+    ids = []
+    for run, graph in zip(runs, graphs, strict=True):
+        store.save_run(run, experiment, seed=0, config_hash="c", code_version="v")
+        ids.append(store.save(graph, run_id=run, stage=1, epoch=0, edge_mass=1.0).graph_id)
+    generator = np.random.default_rng(0)
+    partner = {
+        f"{layer}/{i}": (f"{layer}/{j}", float(generator.random()))
+        for layer in ("fc1", "fc2")
+        for i, j in enumerate(generator.permutation(4).tolist())
+    }
+    pairs = [(*name.split("/"), other.split("/")[1], value) for name, (other, value) in partner.items()]
+    table = pd.DataFrame(pairs, columns=["layer", "index", "other_index", "correlation"])
+    store.save_matches(*runs, table.astype({"index": int, "other_index": int}))
+    out = [pd.Series(dense(graph).sum(axis=0), index=names(graph)) for graph in graphs]
+    shares = [one / one.groupby(one.index.str.split("/").str[0]).transform("sum") for one in out]
+    found = store.query("run_against_run", graph_id=ids[0], other_graph_id=ids[1], top_k=99)
+    agreement = store.query("seed_agreement", experiment=experiment, top_k=3)
+    for run in runs:
+        store.delete_run(run)
+    assert {f"{row.layer}/{row.index}": row.difference for row in found.itertuples()} == pytest.approx(
+        {name: shares[0][name] - shares[1][other] for name, (other, _) in partner.items()}
+    )
+    top = [set(one.filter(regex="fc[12]").nlargest(3).index) for one in out]
+    shared = sum(partner[name][0] in top[1] for name in top[0])
+    correlation = np.mean([partner[name][1] for name in top[0]])
+    assert close(agreement, [(*runs, shared, shared / (6 - shared), float(correlation))])
+
+
 def test_a_circuit_that_is_not_stored_is_refused(store):
     with pytest.raises(AttrGraphError, match="there is no circuit 'nowhere'"):
         store.query("circuit_through_time", circuit_id="nowhere")
