@@ -32,7 +32,7 @@ class a taken for b. What a query finds in it is so of a class, of the samples t
 Neurons of two runs are compared once they are matched:
 
 ```python
-matches = match_neurons(model, other_model, inputs)           # of attrgraph_core.circuits.matching
+matches = match_neurons(model, other_model, inputs)  # of attrgraph_core.circuits.matching
 store.save_matches(run_id, other_run_id, matches)
 ```
 
