@@ -48,25 +48,25 @@ class NeuronSet:
             raise AttrGraphError(f"no neuron set in JSON ({type(error).__name__}: {error}): {text[:80]!r}") from error
 
 
-def sorted_neurons(neurons: Mapping[str, Iterable[int]]) -> dict[str, tuple[int, ...]]:
-    """Layers and indices in order, indices as plain ints; raises as `NeuronSet`."""
+def sorted_neurons(neurons: Mapping[str, Iterable[int]], what: str = "neuron") -> dict[str, tuple[int, ...]]:
+    """Layers and indices in order, indices as plain ints; raises as `NeuronSet`, calling an index `what`."""
     if not neurons:
-        raise AttrGraphError("the neuron set is empty; name at least one neuron")
-    return {layer: _sorted_indices(layer, neurons[layer]) for layer in sorted(neurons)}
+        raise AttrGraphError(f"the {what} set is empty; name at least one {what}")
+    return {layer: _sorted_indices(layer, neurons[layer], what) for layer in sorted(neurons)}
 
 
-def _sorted_indices(layer: str, given: Iterable[int]) -> tuple[int, ...]:
+def _sorted_indices(layer: str, given: Iterable[int], what: str) -> tuple[int, ...]:
     indices: list[int] = []
     for index in given:
         try:
             indices.append(operator.index(index))
         except TypeError:
-            raise AttrGraphError(f"neuron {index!r} of layer {layer!r} is not a whole number") from None
+            raise AttrGraphError(f"{what} {index!r} of layer {layer!r} is not a whole number") from None
     if not indices:
-        raise AttrGraphError(f"layer {layer!r} is named without a neuron; leave it out, or name at least one")
+        raise AttrGraphError(f"layer {layer!r} is named without a {what}; leave it out, or name at least one")
     for position, index in enumerate(sorted_indices := sorted(indices)):
         if index < 0:
-            raise AttrGraphError(f"neuron {index} of layer {layer!r} is negative; neurons count from 0")
+            raise AttrGraphError(f"{what} {index} of layer {layer!r} is negative; {what}s count from 0")
         if position and sorted_indices[position - 1] == index:
-            raise AttrGraphError(f"neuron {index} of layer {layer!r} is named twice")
+            raise AttrGraphError(f"{what} {index} of layer {layer!r} is named twice")
     return tuple(sorted_indices)
