@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.targeting.neuron_set import NeuronSet
+from attrgraph_core.targeting.optimizer_archive import OptimizerArchive
 from attrgraph_core.training.data import TrainingData, load_data
 from attrgraph_core.training.models import build_model
 from attrgraph_core.training.stage import EpochRecord, TrainingSettings, train_stage
@@ -39,6 +41,16 @@ def model_at(experiment: Experiment, seed: int, data: TrainingData, checkpoint: 
     return model
 
 
+def archive_after(run_id: str, position: int) -> OptimizerArchive:
+    """Optimizer state by neuron as stage `position` left it; empty before the first, and where none was kept."""
+    path = _archive_path(run_id, position)
+    return OptimizerArchive.load(path) if path.exists() else OptimizerArchive()
+
+
+def _archive_path(run_id: str, position: int) -> Path:
+    return run_folder(run_id) / f"stage_{position}" / "optimizer.safetensors"
+
+
 def run_stage(
     experiment: Experiment,
     seed: int,
@@ -49,7 +61,10 @@ def run_stage(
     device: "torch.device",
     on_checkpoint: Callable[[Checkpoint], None],
 ) -> CheckpointsRecord:
-    """Train stage `position` (from 1), writing the weights of each epoch as it ends."""
+    """Train stage `position` (from 1), writing the weights of each epoch as it ends, and then the optimizer's state.
+
+    Optimizer state is kept by neuron, of this stage and those before: a neuron selected again goes on where it was.
+    """
     data = load_checked_data(experiment, dataset)
     model = model_at(experiment, seed, data, previous.last if previous else None).to(device)
     stage = experiment.stages[position - 1]
@@ -81,9 +96,12 @@ def run_stage(
 
     report_progress(f"stage {position}: training", 0, stage.epochs)
     started = time.perf_counter()
+    archive = archive_after(dataset.run_id, position - 1)
     result = train_stage(
-        model, data, settings, neuron_set=neuron_set, seed=seed, stage=position, device=device, on_epoch=keep
-    )
+        model, data, settings, neuron_set=neuron_set, seed=seed, stage=position, device=device, on_epoch=keep,
+        archive=archive,
+    )  # fmt: skip
+    archive.save(_archive_path(dataset.run_id, position))
     return CheckpointsRecord(
         run_id=dataset.run_id,
         stage=position,

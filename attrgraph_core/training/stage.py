@@ -1,7 +1,7 @@
 """One stage of training: the whole network, or the neurons of a set and nothing else.
 
-Each stage starts a new optimizer: its state (momentum, Adam's moments) is not carried over from the stage before, nor
-archived per neuron.
+With an archive a neuron's optimizer state (momentum, Adam's moments and count of steps) outlives the stage: selected
+again, the neuron goes on where it was.
 """
 
 import math
@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from attrgraph_core.attribution.evaluation import evaluation_mode
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.targeting.neuron_set import NeuronSet
+from attrgraph_core.targeting.optimizer_archive import OptimizerArchive
 from attrgraph_core.targeting.target_neurons import TargetedModel, target_neurons, targetable_layers
 from attrgraph_core.training.data import TrainingData
 from attrgraph_core.training.reproducibility import derive_seed, seeded
@@ -25,6 +26,7 @@ from attrgraph_core.training.reproducibility import derive_seed, seeded
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "constant")
 EVALUATION_BATCH_SIZE = 1024
+EXPLODED = 100.0  # times the loss that the stage began with, or 1 where that is more
 
 
 @dataclass(frozen=True)
@@ -106,32 +108,41 @@ def train_stage(
     stage: int,
     device: torch.device | None = None,
     on_epoch: OnEpoch | None = None,
+    archive: OptimizerArchive | None = None,
 ) -> StageResult:
     """Train `model` in place on cross entropy: in full, or only the neurons of `neuron_set`.
 
     `on_epoch(record, state)` is called before the first step (epoch 0) and after each epoch; `state` is a copy of the
     whole state dict, on the CPU, under the model's ordinary names. The order of the samples and what dropout draws
     depend on (seed, stage) alone, so that on one CPU a stage repeats bit for bit; PyTorch's random state is as before.
-    The model ends on `device` in the mode it came in.
+    The model ends on `device` in the mode it came in. The optimizer goes on from the state that `archive` has of the
+    neurons it trains, and at the end the archive has the new one.
     Raises AttrGraphError, before any step, for neurons that the network cannot train (see `target_neurons`); and,
-    naming stage, epoch, step and learning rate, as soon as a loss is NaN or infinite.
+    naming stage, epoch, step and learning rate, as soon as a loss is NaN, infinite or a hundred times that of the
+    stage's begin: then the model is back at the end of its last good epoch, and the archive as it was.
     """
     device = device or torch.device("cpu")
     random_seed = derive_seed(seed, stage)
     with ExitStack() as stack:
         model.to(device)
-        targeted = stack.enter_context(target_neurons(model, neuron_set.neurons)) if neuron_set is not None else None
-        if targeted is None:
+        targeted = None
+        if neuron_set is not None:
+            targeted = stack.enter_context(target_neurons(model, neuron_set.neurons, archive=archive))
+        else:
             _check_trains_in_full(model, settings)
         for module, training in [(module, module.training) for module in model.modules()]:
             stack.callback(setattr, module, "training", training)
         stack.enter_context(seeded(random_seed, device))
         run = _StageRun(model, targeted, data, settings, stage, device, random_seed)
+        if archive is not None:
+            archive.restore(targeted or model, run.optimizer)
         records: list[EpochRecord] = []
         for epoch in range(settings.epochs + 1):
             records.append(run.epoch(epoch))
             if on_epoch is not None:
-                on_epoch(records[-1], run.state())
+                on_epoch(records[-1], run.good_state)
+        if archive is not None:
+            archive.keep(targeted or model, run.optimizer)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     neuron_count = sum(len(layer.weight) for layer in targetable_layers(model).values())
     return StageResult(
@@ -163,6 +174,8 @@ class _StageRun:
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = _make_optimizer(list(targeted.parameters()) if targeted else parameters, settings)
         self.step = 0
+        self.good_state: dict[str, Tensor] = {}  # at the end of the last epoch
+        self.first_loss = math.inf
         self.step_count = settings.epochs * len(_batches(torch.arange(len(data.train_labels)), settings.batch_size))
 
     def epoch(self, epoch: int) -> EpochRecord:
@@ -176,9 +189,12 @@ class _StageRun:
         loss, train_accuracy = _evaluate(self.model, self.train_inputs, self.train_labels)
         self._check_finite(loss, epoch, learning_rate)
         _, accuracy = _evaluate(self.model, self.test_inputs, self.test_labels)
+        self.good_state = self._state()
+        if epoch == 0:
+            self.first_loss = loss
         return EpochRecord(epoch, loss, accuracy, train_accuracy, learning_rate, seconds)
 
-    def state(self) -> dict[str, Tensor]:
+    def _state(self) -> dict[str, Tensor]:
         state = self.targeted.state_dict() if self.targeted else self.model.state_dict()
         return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}
 
@@ -212,12 +228,17 @@ class _StageRun:
             )
 
     def _check_finite(self, loss: float, epoch: int, learning_rate: float) -> None:
-        if not math.isfinite(loss):
-            raise AttrGraphError(
-                f"the loss is {loss} in stage {self.stage}, epoch {epoch}, after {self.step} of {self.step_count} "
-                f"steps, at learning rate {learning_rate:g}: training diverged; lower learning_rate, or check what the "
-                "model returns"
-            )
+        if math.isfinite(loss) and loss <= EXPLODED * max(self.first_loss, 1.0):
+            return
+        kept = ""
+        if epoch:
+            (self.targeted or self.model).load_state_dict(self.good_state)
+            kept = f"; the network is back at the end of epoch {epoch - 1}, the last good one"
+        raise AttrGraphError(
+            f"the loss is {loss:.6g} in stage {self.stage}, epoch {epoch}, after {self.step} of {self.step_count} "
+            f"steps, at learning rate {learning_rate:g}: training diverged; lower learning_rate, or check what the "
+            f"model returns{kept}"
+        )
 
 
 def _make_optimizer(parameters: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:

@@ -25,7 +25,7 @@ from pipelines.records import CheckpointsRecord, CircuitsRecord, DatasetRecord, 
 from pipelines.resources import DeviceResource, GraphStoreResource
 from pipelines.run_tag import tag_run
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 
 def stage_assets(position: int, is_last: bool) -> list[dg.AssetsDefinition]:

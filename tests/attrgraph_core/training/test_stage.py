@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.targeting.neuron_set import NeuronSet
+from attrgraph_core.targeting.optimizer_archive import OptimizerArchive
 from attrgraph_core.training.reproducibility import derive_seed
 from attrgraph_core.training.stage import TrainingSettings, train_stage
 
@@ -134,6 +135,40 @@ def test_stops_when_training_diverges(data):
         )
     assert "in stage 1, epoch 1, after 1 of 1 steps, at learning rate 1e+38: training diverged" in str(caught.value)
     assert len(kept) == 1
+
+
+@pytest.mark.parametrize("neuron_set", [None, NeuronSet({"fc1": (1, 5)}, "random", 0.25)])
+def test_an_exploding_loss_stops_at_the_last_good_epoch(data, neuron_set):
+    model, states, archive = network(), [], OptimizerArchive()
+    settings = TrainingSettings(3, 1.0, "sgd", schedule="constant")
+    model.output.register_forward_hook(lambda *_: _[2] * 1e6 if len(states) == 2 and model.training else None)
+    with pytest.raises(AttrGraphError) as caught:
+        train(
+            model, data, settings, neuron_set=neuron_set, archive=archive,
+            on_epoch=lambda _, state: states.append(state),
+        )  # fmt: skip
+    assert "training diverged" in str(caught.value)
+    assert str(caught.value).endswith("; the network is back at the end of epoch 1, the last good one")
+    assert len(states) == 2
+    assert all(torch.equal(value, states[-1][name]) for name, value in model.state_dict().items())
+    assert archive.groups("fc1", [0, 1]) == [[0, 1]]
+
+
+def test_optimizer_state_outlives_the_stage(data):
+    """A full stage, then some neurons: their Adam goes on from the moments and steps of the first."""
+    first, archive = network(), OptimizerArchive()
+    settings = TrainingSettings(1, 0.05, batch_size=64, schedule="constant")
+    train(first, data, settings, archive=archive)
+    start = {name: value.clone() for name, value in first.state_dict().items()}
+    train(first, data, settings, archive=archive, neuron_set=NeuronSet({"fc1": (1, 5)}, "random", 0.25), stage=2)
+    anew = network()
+    anew.load_state_dict(start)
+    train(anew, data, settings, neuron_set=NeuronSet({"fc1": (1, 5)}, "random", 0.25), stage=2)
+    # Adam's first step is the learning rate in every weight; a later one is not.
+    fresh = (anew.fc1.weight - start["fc1.weight"])[[1, 5]].abs()
+    assert ((fresh - 0.05).abs() < 1e-3).all()
+    assert ((first.fc1.weight - start["fc1.weight"])[[1, 5]].abs() - 0.05).abs().max() > 1e-3
+    assert archive.groups("fc1", [0, 1, 5]) == [[0], [1, 5]]
 
 
 def test_names_the_step_that_diverged(data):
