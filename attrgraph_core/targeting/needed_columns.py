@@ -18,10 +18,11 @@ ELEMENTWISE = frozenset(
     for name in (
         "Relu", "Threshold", "Gelu", "Silu", "Mish", "Sigmoid", "Tanh", "LeakyRelu", "Elu", "Hardtanh", "Softplus",
         "Hardswish", "Hardsigmoid", "LogSigmoid", "Exp", "Log", "Abs", "Neg", "Sqrt", "Pow", "Clamp", "ClampMin",
-        "NativeDropout", "Add", "Sub", "Mul", "Div", "ToCopy", "Clone", "Alias", "NativeBatchNorm", "CudnnBatchNorm",
+        "NativeDropout", "Add", "Sub", "Mul", "Div", "ToCopy", "Clone", "Alias",
     )
     for number in range(3)
 )  # fmt: skip
+NORMALISATIONS = frozenset({"NativeBatchNormBackward0", "CudnnBatchNormBackward0"})  # of dimension 1
 RESHAPES = frozenset({"ViewBackward0", "UnsafeViewBackward0", "ReshapeAliasBackward0"})
 POOLINGS = frozenset(
     f"{name}Backward0"
@@ -81,7 +82,7 @@ def _through(node: Any, shape: tuple[int, ...], dim: int, block: int, below: Any
     if not metadata:
         return None
     name, before = node.name(), tuple(metadata[0].shape)
-    if before == shape and (name in ELEMENTWISE or name in RESHAPES):
+    if before == shape and (name in ELEMENTWISE or name in RESHAPES or (name in NORMALISATIONS and dim == 1)):
         return shape, dim, block
     if name in RESHAPES:
         flattens = len(shape) == 2 and dim == 1 and len(before) > 2 and before[0] == shape[0]

@@ -129,6 +129,23 @@ def test_statistics_move_by_choice_alone(statistics):
     assert moved == (set() if statistics == "frozen" else set(before))
 
 
+@pytest.mark.parametrize("shape", [(6, 4), (6, 3, 4)])
+def test_batch_statistics_over_features_need_them_all(shape):
+    """Batch normalisation over (samples, 3, features) mixes the features, over (samples, features) it does not."""
+    torch.manual_seed(0)
+    norm = nn.BatchNorm1d(5 if len(shape) == 2 else 3)
+    network = nn.Sequential(nn.Linear(4, 5), norm, nn.ReLU(), nn.Linear(5, 3)).double().train()
+    inputs = torch.randn(*shape).double()
+    weights = torch.randn(*shape[:-1], 3).double()
+    (network(inputs) * weights).sum().backward()
+    expected = network[0].weight.grad[[1, 4]].clone()
+    with target_neurons(network, {"0": [1, 4]}, statistics="updated") as targeted:
+        (network(inputs) * weights).sum().backward()
+        torch.testing.assert_close(next(targeted.parameters()).grad, expected, rtol=1e-8, atol=1e-8)
+        kept = network[3].forward.__self__._needed
+        assert [needed.columns.tolist() for _, needed in kept.values()] == ([[1, 4]] if len(shape) == 2 else [])
+
+
 def test_flattened_and_pooled_channels_keep_their_columns():
     """conv -> pool -> flatten -> linear: the linear layer is asked for the active channels' columns alone."""
     torch.manual_seed(0)
