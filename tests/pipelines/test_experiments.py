@@ -136,8 +136,8 @@ STRONGEST_PATHS = (
          "12: stages: stage 2 needs a 'select' that says which neurons it trains"),
         # queries and what they are asked with
         (10, "  - query: ../ingest/delete_run",
-         "10: queries.0.query: there is no query 'analysis/../ingest/delete_run'; known are analysis, ingest, lookup, "
-         "schema"),
+         "10: queries.0.query: there is no query 'analysis/../ingest/delete_run'; known are analysis, export, "
+         "import, ingest, lookup, schema"),
         (10, "  - query: graph_sizes",
          "10: queries.0.query: query 'graph_sizes' returns no neurons to make a circuit of: it needs the columns layer "
          "and index, neurons, or those of edges, and has graph_id, node_count, edge_count"),

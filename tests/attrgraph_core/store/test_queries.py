@@ -105,7 +105,7 @@ def test_an_unknown_name_gets_the_nearest_known_ones():
 
 
 def test_an_unknown_folder_gets_the_known_ones():
-    with pytest.raises(AttrGraphError, match="known are analysis, ingest, lookup, schema"):
+    with pytest.raises(AttrGraphError, match="known are analysis, export, import, ingest, lookup, schema"):
         load_query("anything/at_all")
 
 
