@@ -48,7 +48,7 @@ def archive_after(run_id: str, position: int) -> OptimizerArchive:
 
 
 def _archive_path(run_id: str, position: int) -> Path:
-    return run_folder(run_id) / f"stage_{position}" / "optimizer.safetensors"
+    return run_folder(run_id) / "optimizer" / f"stage_{position}.safetensors"
 
 
 def run_stage(
