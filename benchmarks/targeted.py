@@ -1,6 +1,6 @@
 """What targeted training costs beside a dense step, beside its exact share of the FLOPs, and beside its peers.
 
-    python benchmarks/targeted.py [--quick] [--rounds 7] [--steps 3] [--network NAME ...] [--json FILE]
+    python benchmarks/targeted.py [--quick] [--rounds 5] [--steps 3] [--network NAME ...] [--json FILE]
 
 All is measured in one process, on one thread, and interleaved: in a round every contender is set up, takes one step to
 warm up and then the timed ones; a ratio is to the dense step of its round, and the median over rounds is printed with
@@ -504,14 +504,14 @@ def setup_share(rounds: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--quick", action="store_true", help="f=1 and f=.25 spread, two small networks, two rounds")
-    parser.add_argument("--rounds", type=int, default=0, help="default 7, with --quick 2")
+    parser.add_argument("--rounds", type=int, default=0, help="default 5, with --quick 2")
     parser.add_argument("--steps", type=int, default=3, help="timed in a round; default 3")
     parser.add_argument("--network", action="append", choices=list(NETWORKS), help="default all")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", message=".*nested_tensor.*")
     torch.set_num_threads(1)
-    rounds = arguments.rounds or (2 if arguments.quick else 7)
+    rounds = arguments.rounds or (2 if arguments.quick else 5)
     names = arguments.network or (["mlp-1024x3", "cnn"] if arguments.quick else list(NETWORKS))
     figures: dict[str, Any] = {"steps": [], "memory": [], "cache": []}
     for name in names:
