@@ -17,7 +17,7 @@ pytestmark = pytest.mark.neo4j
 RUN = "query-tests"
 PADDING = """
 UNWIND range(1, 3000) AS number
-CREATE (neuron:Neuron {run_id: 'padding', layer: 'fc1', index: number}),
+CREATE (neuron:Neuron {run_id: 'query-tests', layer: 'padding', index: number}),
        (stage:Stage {stage_id: 'padding/' + number, position: 0}),
        (snapshot:Snapshot {snapshot_id: 'padding/' + number, epoch: 0}),
        (graph:AttributionGraph {
