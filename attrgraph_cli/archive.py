@@ -43,6 +43,11 @@ def export(
         f"{folder}: {rows['runs']} runs, {rows['graphs']} graphs, {rows['edges']:,} edges, {size / 1e6:,.1f} MB. "
         f"Load it: attrgraph db import {folder}"
     )
+    if manifest.left_out_matches:
+        typer.echo(
+            f"{manifest.left_out_matches:,} matches with neurons of runs that are not in the archive are left out; "
+            "export those runs with it to keep them."
+        )
 
 
 def import_(

@@ -21,6 +21,7 @@ def delete_run(database: Database, run_id: str) -> int:
         delete_content(database, graph_id, writer)
         if not database.write("delete_graph", graph_id=graph_id, writer=writer):
             raise overtaken(graph_id)
+    database.write_until_none("delete_matches", run_id=run_id, other_run_id=None, batch_size=DELETE_BATCH)
     for query in ("delete_selections", "delete_neurons"):
         database.write_until_none(query, run_id=run_id, batch_size=DELETE_BATCH)
     database.write("delete_run", run_id=run_id)

@@ -131,8 +131,13 @@ def _unfinished(database: Database) -> Iterator[Finding]:
         minutes = of_run["seconds"].min() // 60
         found = f"{len(of_run)} of run {run_id} are '{status}' since {minutes} min; nobody reads them"
         yield Finding("graphs left behind", State.advice, found, f"{verb}, or attrgraph runs delete {run_id}")
+    runs = database.read(load_query("lookup/run_states"), {})
+    imported = runs.loc[runs["status"] == "importing", "run_id"]
+    for run_id in imported:
+        way_out = f"if nobody is at it now: attrgraph db import FOLDER once more, or attrgraph runs delete {run_id}"
+        yield Finding("graphs left behind", State.advice, f"run {run_id} is 'importing', not all there", way_out)
     busy = len(graphs) - len(left)
-    if left.empty:
+    if left.empty and imported.empty:
         yield Finding("graphs left behind", State.good, f"none ({busy} being written or deleted now)")
 
 

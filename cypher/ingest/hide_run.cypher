@@ -7,6 +7,7 @@
 MATCH (run:Run {run_id: $run_id})
 SET run.status = 'deleting'
 WITH run
-OPTIONAL MATCH (run)-[:HAS_STAGE]->(:Stage)-[:HAS_SNAPSHOT]->(:Snapshot)-[:HAS_GRAPH]->(graph:AttributionGraph)
+// Not by way of its snapshots: an import that was cut short has graphs that hang on none yet.
+OPTIONAL MATCH (graph:AttributionGraph {run_id: run.run_id})
 SET graph.status = 'deleting', graph.writer = $writer
 RETURN run.run_id AS run_id, collect(graph.graph_id) AS graph_ids

@@ -33,8 +33,9 @@ def export_runs(
     """Write runs, all without `run_ids`, with everything that hangs on them to the new folder `folder`.
 
     Only complete graphs are written, and circuits found in them. Links to a run that is not in the archive are left
-    out when it is imported. Raises AttrGraphError, and leaves nothing, where the folder is there already, a run is not
-    or is half deleted, and where a graph is deleted or written meanwhile.
+    out when it is imported, and matches with its neurons now (`left_out_matches` counts them). Raises AttrGraphError,
+    and leaves nothing, where the folder is there already, a run is not or is half deleted, and where a graph is deleted
+    or written meanwhile.
     """
     runs = _chosen(database, run_ids)
     with _new_folder(folder) as part:
@@ -44,12 +45,18 @@ def export_runs(
         }
         for name, table in PROPERTY_TABLES.items():
             pq.write_table(to_table(rows[name], table.link_types), table_path(part, name), compression="zstd")
+        left_out = 0
         for name, schema in ROW_TABLES.items():
             with _RowWriter(table_path(part, name), schema) as writer:
                 for run_id in runs:
-                    writer.write(database.read(load_query(f"export/{name}"), {"run_id": run_id}))
+                    found = database.read(load_query(f"export/{name}"), {"run_id": run_id})
+                    if name == "matches":
+                        is_inside = found["run_id"].isin(runs) & found["other_run_id"].isin(runs)
+                        left_out += int((~is_inside).sum())
+                        found = found[is_inside & (found["run_id"] == run_id)]  # the other run gives them, too
+                    writer.write(found)
         _write_graphs(database, part, [row["graph_id"] for row in rows["graphs"]], rows["graphs"], on_progress)
-        return write_manifest(part, runs)
+        return write_manifest(part, runs, left_out)
 
 
 def _chosen(database: Database, run_ids: Sequence[str] | None) -> list[str]:

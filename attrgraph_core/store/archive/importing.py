@@ -77,18 +77,22 @@ def write_the_rest(database: Database, folder: Path) -> None:
     _write(database, "circuits", _renamed(read_nodes(folder, "circuits"), found_in="graph_id", yields="neuron_set_ids"))
     for rows in read_rows(folder, "circuit_neurons", ROWS_AT_ONCE):
         _write(database, "circuit_neurons", rows.to_dict("records"))
+    for rows in read_rows(folder, "matches", ROWS_AT_ONCE):
+        _write(database, "matches", rows.to_dict("records"))
     _write(database, "run_ends", [{"run_id": run["run_id"], "status": run["properties"]["status"]} for run in runs])
 
 
 def _write_graphs(database: Database, folder: Path, on_progress: Progress) -> None:
     nodes = read_nodes(folder, "graphs")
+    made = database.read(load_query("lookup/importing_graphs"), {}).set_index("graph_id")["content_hash"].to_dict()
     states, edges = RowReader(folder, "states"), RowReader(folder, "edges")
     for done, node in enumerate(nodes, start=1):
         about = node["properties"]
         sparse = _sparse_graph(about, states.take(about["node_count"]), edges.take(about["edge_count"]))
-        write_graph(
-            database, sparse, graph_id=node["graph_id"], snapshot_id=node["of_snapshot"], run_id=about["run_id"]
-        )
+        if made.get(node["graph_id"]) != about["content_hash"]:  # else an offline import was cut short after it
+            write_graph(
+                database, sparse, graph_id=node["graph_id"], snapshot_id=node["of_snapshot"], run_id=about["run_id"]
+            )
         on_progress("graphs imported", done, len(nodes))
 
 

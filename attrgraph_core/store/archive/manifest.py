@@ -35,7 +35,10 @@ class ArchivedFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """An archive of runs: `files` by the names of their tables."""
+    """An archive of runs: `files` by the names of their tables.
+
+    `left_out_matches` neurons of its runs match one of a run that is not in the archive, which it does not hold.
+    """
 
     version: int
     schema_version: int
@@ -43,6 +46,7 @@ class Manifest:
     created_at: str
     runs: tuple[str, ...]
     files: dict[str, ArchivedFile]
+    left_out_matches: int = 0
 
 
 def table_path(folder: Path, name: str) -> Path:
@@ -50,7 +54,7 @@ def table_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.parquet"
 
 
-def write_manifest(folder: Path, runs: Sequence[str]) -> Manifest:
+def write_manifest(folder: Path, runs: Sequence[str], left_out_matches: int) -> Manifest:
     """Sum up the files of an archive that is written, and write `manifest.json` beside them."""
     manifest = Manifest(
         version=VERSION,
@@ -59,6 +63,7 @@ def write_manifest(folder: Path, runs: Sequence[str]) -> Manifest:
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         runs=tuple(runs),
         files={name: _summed(table_path(folder, name)) for name in NAMES},
+        left_out_matches=left_out_matches,
     )
     text = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=2)
     (folder / FILE).write_text(text + "\n", encoding="utf-8")

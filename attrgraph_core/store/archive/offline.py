@@ -38,23 +38,26 @@ STATE = {":ID(State)": pa.int64(), "graph_id": pa.string(), "layer": pa.string()
 STATE |= {"kind": pa.string()}
 STATE |= dict.fromkeys(("attribution", "abs_attribution", "total_in", "kept_in", "total_out"), pa.float64())
 FILES = {
+    "Run": {":ID(Run)": pa.int64(), "run_id": pa.string(), "status": pa.string()},
     "Neuron": {":ID(Neuron)": pa.int64(), "run_id": pa.string(), "layer": pa.string(), "index": pa.int64(),
                "kind": pa.string()},
-    "AttributionGraph": {":ID(Graph)": pa.int64(), "graph_id": pa.string(), "status": pa.string()},
+    "AttributionGraph": {":ID(Graph)": pa.int64(), "graph_id": pa.string(), "run_id": pa.string(),
+                         "content_hash": pa.string(), "status": pa.string()},
     "NeuronState": STATE,
     "HAS_STATE": {":START_ID(Graph)": pa.int64(), ":END_ID(State)": pa.int64()},
     "STATE_OF": {":START_ID(State)": pa.int64(), ":END_ID(Neuron)": pa.int64()},
     "INFLUENCES": {":START_ID(State)": pa.int64(), ":END_ID(State)": pa.int64(), "weight": pa.float64(),
                    "abs_weight": pa.float64()},
 }  # fmt: skip
-NODES = ("Neuron", "AttributionGraph", "NeuronState")
+NODES = ("Run", "Neuron", "AttributionGraph", "NeuronState")
 
 
 def import_offline(server: EmbeddedServer, archive: Path, on_progress: Progress = lambda *_: None) -> Manifest:
     """Load an archive into the embedded server, which is empty; it is stopped for a moment, and runs in the end.
 
     Raises AttrGraphError, and leaves server and store as they are, for an archive that is damaged and a store that is
-    not empty. Cut short once the store's files have changed places, it goes on through `import_runs`.
+    not empty. Cut short once the store's files have changed places, it goes on through `import_runs`, which writes no
+    edge again.
     """
     manifest = check_archive(archive)
     silent = Console(quiet=True)
@@ -119,6 +122,8 @@ def _write_tables(archive: Path, tables: Path, on_progress: Progress) -> None:
             arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds.values(), strict=True)]
             writers[name].write_table(pa.table(arrays, schema=writers[name].schema))
 
+        runs = [node["run_id"] for node in read_nodes(archive, "runs")]
+        write("Run", range(len(runs)), runs, ["importing"] * len(runs))
         neurons = _write_neurons(archive, write)
         _write_graphs(archive, neurons, write, on_progress)
     finally:
@@ -143,7 +148,8 @@ def _write_neurons(archive: Path, write: Any) -> dict[str, tuple[np.ndarray, pd.
 def _write_graphs(archive: Path, neurons: dict[str, Any], write: Any, on_progress: Progress) -> None:
     nodes = read_nodes(archive, "graphs")
     states, edges = RowReader(archive, "states"), RowReader(archive, "edges")
-    write("AttributionGraph", np.arange(len(nodes)), [node["graph_id"] for node in nodes], ["importing"] * len(nodes))
+    about_all = [[node["properties"][name] for node in nodes] for name in ("graph_id", "run_id", "content_hash")]
+    write("AttributionGraph", range(len(nodes)), *about_all, ["importing"] * len(nodes))
     first_state = 0
     for number, node in enumerate(nodes):
         about = node["properties"]

@@ -48,7 +48,13 @@ ROW_TABLES = {
     "neurons": pa.schema({"run_id": _text, "layer": _text, "index": pa.int64(), "kind": _text}),
     "circuit_neurons": pa.schema({"circuit_id": _text, "graph_id": _text, "layer": _text, "index": pa.int64()}),
     "neuron_set_neurons": pa.schema({"neuron_set_id": _text, "run_id": _text, "layer": _text, "index": pa.int64()}),
-}
+    "matches": pa.schema(
+        {
+            "run_id": _text, "layer": _text, "index": pa.int64(), "other_run_id": _text, "other_index": pa.int64(),
+            "correlation": pa.float64(),
+        }
+    ),
+}  # fmt: skip
 GRAPH_TABLES = {
     "states": pa.schema(
         {

@@ -1,7 +1,9 @@
 """A run with something of everything, and all that a server holds of it."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from attrgraph_core.store.graph_store import GraphStore
@@ -47,6 +49,18 @@ def whole_run(store, run_id, graph, scaled) -> str:
     store.save_training(run_id, 2, store.save_neuron_set([circuit_id], chosen, run_id=run_id))
     store.finish_run(run_id, "complete")
     return run_id
+
+
+@pytest.fixture
+def matched_runs(store, whole_run, graph) -> Iterator[list[str]]:
+    """The run, and one of the same network whose hidden neurons match its: two pairs."""
+    other = f"{whole_run}-other"
+    store.save(graph, run_id=other, stage=1, epoch=0, edge_mass=1.0)
+    pairs = {"layer": ["fc1", "fc1"], "index": [0, 1], "other_index": [1, 0], "correlation": [0.5, -0.25]}
+    store.save_matches(whole_run, other, pd.DataFrame(pairs))
+    yield [whole_run, other]
+    if len(store.run_cypher("MATCH (run:Run {run_id: $run_id}) RETURN run", {"run_id": other})):
+        store.delete_run(other)
 
 
 @pytest.fixture

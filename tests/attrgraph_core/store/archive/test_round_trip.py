@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from attrgraph_core.errors import AttrGraphError
-from attrgraph_core.store.archive import export, importing
+from attrgraph_core.store.archive import export, importing, offline
 from attrgraph_core.store.archive.export import export_runs
 from attrgraph_core.store.archive.importing import import_runs
 from attrgraph_core.store.archive.manifest import FILE, check_archive
@@ -15,6 +15,7 @@ from attrgraph_core.store.archive.offline import import_offline
 from attrgraph_core.store.archive.tables import NAMES
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.embedded.server import EmbeddedServer
+from attrgraph_core.store.graph_schema import NODES, RELATIONSHIPS
 from attrgraph_core.store.graph_store import GraphStore
 
 pytestmark = pytest.mark.neo4j
@@ -30,18 +31,38 @@ def archive(store, whole_run, tmp_path):
     return tmp_path / "archive"
 
 
-def test_the_run_of_these_tests_holds_every_kind_of_thing(store, whole_run, contents_of):
-    found = contents_of(store, whole_run)
+def test_the_runs_of_these_tests_hold_every_kind_of_thing_that_the_schema_has(store, matched_runs, contents_of):
+    """What is added to the schema has to be in `whole_run`, and so in archives."""
+    found = contents_of(store, matched_runs[0])
     labels = Counter(text.split("'")[1] for text in found)
     assert labels == {
         "Experiment": 1, "Run": 1, "Stage": 2, "Snapshot": 3, "AttributionGraph": 3, "NeuronState": 15, "Neuron": 5,
         "Circuit": 1, "NeuronSet": 1,
     }  # fmt: skip
-    known = store.run_cypher("CALL db.relationshipTypes() YIELD relationshipType AS name RETURN name")["name"]
-    assert {name for name in known if f"['{name}'" in "".join(found)} >= {
-        "HAS_RUN", "HAS_STAGE", "HAS_SNAPSHOT", "NEXT", "HAS_GRAPH", "HAS_STATE", "STATE_OF", "INFLUENCES",
-        "FOUND_IN", "CONTAINS", "YIELDS", "SELECTS", "TRAINS",
-    }  # fmt: skip
+    assert set(labels) == set(NODES) - {"SchemaVersion"}
+    assert [kind for kind in {each.kind for each in RELATIONSHIPS} if f"['{kind}'" not in "".join(found)] == []
+
+
+def test_matched_runs_come_back_with_their_matches(store, matched_runs, contents_of, tmp_path):
+    before = [contents_of(store, run_id) for run_id in matched_runs]
+    exported = export_runs(store._database, tmp_path / "archive", matched_runs)
+    assert (exported.files["matches"].rows, exported.left_out_matches) == (2, 0)
+    for run_id in matched_runs:
+        store.delete_run(run_id)
+    assert import_runs(store._database, tmp_path / "archive") == exported
+    assert [contents_of(store, run_id) for run_id in matched_runs] == before
+    assert str(before).count("{correlation: 0.5}") == 1
+
+
+def test_matches_of_a_run_that_is_not_exported_are_counted_and_left_out(store, matched_runs, tmp_path):
+    for run_id in matched_runs:
+        manifest = export_runs(store._database, tmp_path / run_id, [run_id])
+        assert (manifest.files["matches"].rows, manifest.left_out_matches) == (0, 2)
+        assert check_archive(tmp_path / run_id).left_out_matches == 2
+    for run_id in matched_runs:
+        store.delete_run(run_id)
+    import_runs(store._database, tmp_path / matched_runs[1])
+    assert store.runs()["run_id"].tolist().count(matched_runs[1]) == 1
 
 
 def test_a_run_comes_back_through_the_server_as_it_was(store, whole_run, archive, contents_of):
@@ -54,7 +75,7 @@ def test_a_run_comes_back_through_the_server_as_it_was(store, whole_run, archive
     assert manifest.runs == (whole_run,)
     assert {name: about.rows for name, about in manifest.files.items()} == {
         "runs": 1, "stages": 2, "snapshots": 3, "graphs": 3, "neuron_sets": 1, "circuits": 1, "neurons": 5,
-        "circuit_neurons": 3, "neuron_set_neurons": 1, "states": 15, "edges": 15,
+        "circuit_neurons": 3, "neuron_set_neurons": 1, "matches": 0, "states": 15, "edges": 15,
     }  # fmt: skip
     assert steps[-1] == ("graphs imported", 3, 3)
 
@@ -101,16 +122,51 @@ def test_what_is_in_the_store_already_is_refused(store, whole_run, archive, cont
     assert contents_of(store, whole_run) == before
 
 
-def test_the_offline_importer_gives_the_same_graph(store, whole_run, archive, contents_of, tmp_path):
-    before = contents_of(store, whole_run)
+def dies(*_, **__):
+    raise Killed
+
+
+def resume_with_cuts(store, archive):
+    """Import what an offline import left, cut short after 0, 4, 8 ... writes; none writes states or edges again."""
+    whole, count, written = Database.write, 0, set()
+    while True:
+        left = [count]
+
+        def write(self, name, left=left, **parameters):
+            written.add(name)
+            left[0] -= 1
+            return whole(self, name, **parameters) if left[0] >= 0 else dies()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Database, "write", write)
+            try:
+                import_runs(store._database, archive)
+            except Killed:
+                count += 4
+            else:
+                break
+    assert count > 4
+    assert not written & {"begin_graph", "write_states", "write_edges"}
+
+
+def test_the_offline_importer_gives_the_same_graph(store, matched_runs, contents_of, tmp_path, monkeypatch):
+    """It is cut short when the store's files have changed places, and goes on a few writes further each time."""
+    whole_run, archive = matched_runs[0], tmp_path / "archive"
+    before = [contents_of(store, run_id) for run_id in matched_runs]
+    export_runs(store._database, archive, matched_runs)
     (tmp_path / "home").mkdir(mode=0o700)
     server = EmbeddedServer(tmp_path / "home")
     try:
         with GraphStore.open(server.start(Console(quiet=True))):
             pass  # an empty store, with its schema
-        import_offline(server, archive)
+        monkeypatch.setattr(offline, "write_provenance", dies)
+        with pytest.raises(Killed):
+            import_offline(server, archive)
         with GraphStore.open(server.start(Console(quiet=True))) as other:
-            assert contents_of(other, whole_run) == before
+            assert other.graphs().empty
+            assert other.runs()["status"].tolist() == ["importing"] * 2
+            resume_with_cuts(other, archive)
+            assert [contents_of(other, run_id) for run_id in matched_runs] == before
             graph_id = f"{whole_run}/stage_1/epoch_1/deeplift/label"
             assert other.graph(graph_id).edges.equals(store.graph(graph_id).edges)
             states = other.run_cypher("SHOW INDEXES YIELD name, state RETURN name, state ORDER BY name")
