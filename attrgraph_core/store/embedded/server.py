@@ -253,7 +253,8 @@ class EmbeddedServer:
         """The record's process if it lives and is this home's server: pids are given anew, after a reboot for one."""
         try:
             process = psutil.Process(record.pid)
-            is_ours = f"@{self._arguments}" in process.cmdline()
+            # None yet: on a busy machine a process that was born just now may not have come to its command line.
+            is_ours = not (command := process.cmdline()) or f"@{self._arguments}" in command
             # The clock of creation times follows the wall clock, which may have been set meanwhile.
             is_same = abs(process.create_time() - record.process_created) < CLOCK_TOLERANCE_SECONDS
             if process.status() != psutil.STATUS_ZOMBIE:

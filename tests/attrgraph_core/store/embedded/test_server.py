@@ -143,6 +143,14 @@ def test_data_survive_a_kill_and_the_next_start_is_told_nothing(server):
     assert ask(server.start(SILENT), "MATCH (node:Killed) RETURN node.number AS number") == [2]
 
 
+def test_a_process_that_has_no_command_line_yet_is_the_server(server, monkeypatch):
+    """As on a busy machine, for a moment between its birth and Java."""
+    server.start(SILENT)
+    record = server.running()
+    monkeypatch.setattr(psutil.Process, "cmdline", lambda self: [])
+    assert server.running() == record
+
+
 def test_another_process_with_the_pid_is_not_taken_for_the_server(server):
     server.start(SILENT)
     server.stop()
