@@ -12,6 +12,7 @@ from neo4j.exceptions import (
     Neo4jError,
     ServiceUnavailable,
     SessionExpired,
+    TransientError,
 )
 from rich.console import Console
 
@@ -146,6 +147,11 @@ def describe_driver_error(error: BaseException, connection: Connection) -> AttrG
         return UnreachableError(f"{where} does not answer. {_restart(connection)} ({reason})")
     if isinstance(error, (ConfigurationError, ValueError)):
         return AttrGraphError(f"{connection.uri!r} is no address of a Neo4j server: {reason}")
+    if isinstance(error, TransientError):
+        return AttrGraphError(
+            f"{where} was busy with another writer's work, and trying again did not help; nothing was changed by this "
+            f"step. Do the same again when it is quieter ({code}: {reason[:200]})"
+        )
     if isinstance(error, ClientError) and code.endswith("Statement.AccessMode"):
         return AttrGraphError(f"{where} was asked to write by a query that may only read: {reason}")
     return AttrGraphError(f"{where} reports {code or type(error).__name__}: {reason}")
