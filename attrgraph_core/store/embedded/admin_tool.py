@@ -16,6 +16,7 @@ from attrgraph_core.store.embedded import launch
 from attrgraph_core.store.embedded.artefacts import fetch_artefacts, locked_artefacts
 
 MAIN_CLASS = "org.neo4j.cli.AdminTool"
+NO_REASONS = ("Run with", "at ", "Picked up JAVA_TOOL_OPTIONS")
 
 
 def run_admin_tool(
@@ -52,5 +53,5 @@ def _reason(said: str) -> str:
     """What the tool names as wrong: the last of its errors, without the time and class before it."""
     lines = [line.strip() for line in said.replace("\r", "\n").splitlines() if line.strip()]
     errors = [line.partition("]")[2].strip() for line in lines if " ERROR " in line]
-    reasons = [line for line in errors if line] or [line for line in lines if not line.startswith(("Run with", "at "))]
+    reasons = [line for line in errors if line] or [line for line in lines if not line.startswith(NO_REASONS)]
     return reasons[0] if reasons else "it gave no reason"
