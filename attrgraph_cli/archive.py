@@ -23,7 +23,7 @@ class Way(StrEnum):
 
 def export(
     folder: Annotated[Path, typer.Argument(help="The new folder to write.")],
-    run: Annotated[list[str] | None, typer.Option(help="Only this run; may be repeated.")] = None,
+    run: Annotated[list[str] | None, typer.Option(help="Only this run, by id or name; may be repeated.")] = None,
 ) -> None:
     """Write runs, with everything that hangs on them, to a folder of Parquet files; all runs without --run.
 
@@ -36,7 +36,7 @@ def export(
 
     console = Console(stderr=True)
     with GraphStore.open() as store, progress_bars(console):
-        manifest = store.export_runs(folder, run, report_progress)
+        manifest = store.export_runs(folder, run and [store.find_run(given) for given in run], report_progress)
     size = sum(file.bytes for file in manifest.files.values())
     rows = {name: file.rows for name, file in manifest.files.items()}
     typer.echo(
@@ -71,7 +71,7 @@ def import_(
         if reason is None:
             manifest = import_offline(EmbeddedServer(), folder, report_progress)
         else:
-            console.print(f"through the server: {reason}", highlight=False)
+            console.print(f"through the server: {reason}", highlight=False, soft_wrap=True)
             with GraphStore.open() as store:
                 manifest = store.import_runs(folder, report_progress)
     rows = {name: file.rows for name, file in manifest.files.items()}

@@ -21,7 +21,7 @@ def prune(
     keep_every: Annotated[int | None, typer.Option(help="Keep epochs divisible by N, of every stage.")] = None,
     keep_stage_ends: Annotated[bool, typer.Option("--keep-stage-ends", help="Keep each stage's last.")] = False,
     keep_best: Annotated[str | None, typer.Option(help="Keep the best one, by `accuracy` or `loss`.")] = None,
-    run: Annotated[list[str] | None, typer.Option(help="Only this run; may be repeated.")] = None,
+    run: Annotated[list[str] | None, typer.Option(help="Only this run, by id or name; may be repeated.")] = None,
     experiment: Annotated[list[str] | None, typer.Option(help="Only runs of this experiment; may be repeated.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it. Without it, only show what would go.")] = False,
 ) -> None:
@@ -39,7 +39,7 @@ def prune(
     console = Console() if sys.stdout.isatty() else Console(width=160)
     rules = RetentionRules(keep_last, keep_every, keep_stage_ends, keep_best)
     with GraphStore.open() as store:
-        plan = store.plan_retention(rules, run, experiment)
+        plan = store.plan_retention(rules, run and [store.find_run(given) for given in run], experiment)
         if plan.graphs.empty:
             console.print("There are no graphs to decide on.")
             return

@@ -26,7 +26,8 @@ def store(monkeypatch, neo4j_connection, graph):  # noqa: F811
 @pytest.mark.neo4j
 def test_a_run_goes_out_and_comes_back(store, tmp_path):
     runner, folder = CliRunner(), tmp_path / "archive"
-    exported = runner.invoke(app, ["export", str(folder), "--run", RUN])
+    store.annotate_run(RUN, name="named")
+    exported = runner.invoke(app, ["export", str(folder), "--run", "named"])
     assert exported.exit_code == 0, exported.output
     assert "1 runs, 1 graphs, 5 edges" in exported.output
     assert json.loads((folder / "manifest.json").read_text())["runs"] == [RUN]
