@@ -20,6 +20,7 @@ CONTAINER_PASSWORD = "attrgraph-tests"
 # Servers of tests are started often and do little: without Java's second compiler and with its small collector a start
 # takes half the processors' time (6 s and not 12).
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+WITHOUT_PLUGINS = {"server.directories.plugins": "no_plugins"}  # a setting: without Graph Data Science a third less
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from attrgraph_core.store.embedded.server import EmbeddedServer
 from attrgraph_core.store.graph_store import GraphStore
 from attrgraph_core.store.graph_writer import content_hash
 from tests.attrgraph_core.store.writer_process import layered_graph
+from tests.conftest import WITHOUT_PLUGINS
 
 pytestmark = pytest.mark.neo4j
 SILENT = Console(quiet=True)
@@ -72,7 +73,7 @@ def server(
         "server.bolt.tls_level": "OPTIONAL",
     }
     home = (small_disk or tmp_path_factory.mktemp("failures")) / "home"
-    server = EmbeddedServer(home, settings=tls if certificate else {})
+    server = EmbeddedServer(home, settings={**WITHOUT_PLUGINS, **(tls if certificate else {})})
     yield server
     server.stop(force=True)
 

@@ -17,6 +17,7 @@ from attrgraph_core.store.database import Database
 from attrgraph_core.store.embedded.server import EmbeddedServer
 from attrgraph_core.store.graph_schema import NODES, RELATIONSHIPS
 from attrgraph_core.store.graph_store import GraphStore
+from tests.conftest import WITHOUT_PLUGINS
 
 pytestmark = pytest.mark.neo4j
 
@@ -155,7 +156,7 @@ def test_the_offline_importer_gives_the_same_graph(store, matched_runs, contents
     before = [contents_of(store, run_id) for run_id in matched_runs]
     export_runs(store._database, archive, matched_runs)
     (tmp_path / "home").mkdir(mode=0o700)
-    server = EmbeddedServer(tmp_path / "home")
+    server = EmbeddedServer(tmp_path / "home", settings=WITHOUT_PLUGINS)
     try:
         with GraphStore.open(server.start(Console(quiet=True))):
             pass  # an empty store, with its schema

@@ -20,6 +20,7 @@ from attrgraph_core.store.embedded.server import EmbeddedServer
 from attrgraph_core.store.graph_store import GraphStore
 from attrgraph_core.store.queries import load_query
 from attrgraph_core.store.schema import applied_versions, schema_files
+from tests.conftest import WITHOUT_PLUGINS
 
 pytestmark = pytest.mark.neo4j
 SILENT = Console(quiet=True)
@@ -35,7 +36,7 @@ OLD_HASHES = {
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     folder = tmp_path_factory.mktemp("backup_home")
     folder.chmod(0o700)
-    server = EmbeddedServer(folder)
+    server = EmbeddedServer(folder, settings=WITHOUT_PLUGINS)
     yield server
     server.stop()
 

@@ -21,6 +21,7 @@ from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.connection import Connection, describe_driver_error, verify
 from attrgraph_core.store.embedded.artefacts import cache_folder
 from attrgraph_core.store.embedded.server import EmbeddedServer
+from tests.conftest import WITHOUT_PLUGINS
 
 pytestmark = pytest.mark.neo4j
 SILENT = Console(quiet=True)
@@ -36,7 +37,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def server(home: Path) -> EmbeddedServer:
-    return EmbeddedServer(home)
+    """Once stopped, it starts without Graph Data Science."""
+    return EmbeddedServer(home, settings=WITHOUT_PLUGINS)
 
 
 def ask(connection: Connection, query: str) -> list[object]:
@@ -51,9 +53,9 @@ def wait_until_gone(process: psutil.Process) -> None:
 
 
 def test_a_second_start_finds_the_first(server, home):
-    connection = server.start(SILENT)
+    connection = EmbeddedServer(home).start(SILENT)
     record = server.running()
-    assert connection == EmbeddedServer(home).start(SILENT)
+    assert connection == server.start(SILENT)
     assert connection == EmbeddedServer(home).connection()
     assert EmbeddedServer(home).running() == record
     assert ask(connection, "RETURN gds.version() AS version") == ["2.13.9"]
@@ -171,7 +173,7 @@ def test_two_starts_at_once_give_one_server_on_spare_ports(server):
     code = (
         "from pathlib import Path; import sys; from rich.console import Console;"
         "from attrgraph_core.store.embedded.server import EmbeddedServer;"
-        "print(EmbeddedServer(Path(sys.argv[1])).start(Console(quiet=True)).uri)"
+        f"print(EmbeddedServer(Path(sys.argv[1]), settings={WITHOUT_PLUGINS}).start(Console(quiet=True)).uri)"
     )
     with contextlib.ExitStack() as stack:
         for port in (7687, 7474):
@@ -197,12 +199,12 @@ def test_two_starts_at_once_give_one_server_on_spare_ports(server):
 def test_two_homes_started_at_once_are_two_servers(server, home, tmp_path):
     """Both choose the usual ports where those are free; the one that comes second takes others."""
     server.stop()
-    script = """
+    script = f"""
 import sys
 from pathlib import Path
 from rich.console import Console
 from attrgraph_core.store.embedded.server import EmbeddedServer
-print(EmbeddedServer(Path(sys.argv[1])).start(Console(quiet=True)).uri)
+print(EmbeddedServer(Path(sys.argv[1]), settings={WITHOUT_PLUGINS}).start(Console(quiet=True)).uri)
 """
     homes = [home, tmp_path / "other"]
     try:
