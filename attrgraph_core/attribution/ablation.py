@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, fx, nn
 
-from attrgraph_core.attribution.attribute import device_of
+from attrgraph_core.attribution.checks import device_of
 from attrgraph_core.attribution.evaluation import evaluation_mode
 from attrgraph_core.attribution.layout import network_structure
 from attrgraph_core.attribution.network_pass import NetworkPass, Recording

@@ -33,8 +33,8 @@ def make_baseline(baseline: str | Tensor | None, inputs: Tensor) -> tuple[str, T
         if not bool(torch.isfinite(value).all()):
             raise AttrGraphError("the baseline holds values that are not finite")
         return "custom" if len(value) == 1 else "background", value.to(inputs)
-    name = baseline or "zeros"
-    if name not in BASELINES:
+    name = "zeros" if baseline is None else baseline
+    if not isinstance(name, str) or name not in BASELINES:
         raise AttrGraphError(f"unknown baseline {name!r}; known are {', '.join(BASELINES)}, or a tensor")
     if name == "mean" and not inputs.is_floating_point():
         raise AttrGraphError("tokens have no mean; name a baseline of tokens, such as padding, or zeros")

@@ -6,12 +6,14 @@ whether to transfer from one to the other, or whether training still changes wha
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from attrgraph_core.attribution.checks import check_inputs
 from attrgraph_core.attribution.evaluation import evaluation_mode
 from attrgraph_core.errors import AttrGraphError
 
@@ -42,6 +44,7 @@ def deep_attribution_graph(model: nn.Module, probes: Tensor, layer: str | None =
     A map is `x ⊙ ∂(Σ_k f_k)/∂x`. The network is left as it was. Raises AttrGraphError for fewer than three probes,
     which have no order of edges, for a module that is not there, and for features that are not finite.
     """
+    check_inputs(probes)
     if len(probes) < 3:
         raise AttrGraphError(f"{len(probes)} probes have no order of their edges; give three or more")
     modules = dict(model.named_modules())
@@ -49,7 +52,9 @@ def deep_attribution_graph(model: nn.Module, probes: Tensor, layer: str | None =
         raise AttrGraphError(
             f"the network has no module {layer!r}; it has {', '.join(name for name in modules if name)}"
         )
-    features: list[Tensor] = []
+    if not probes.is_floating_point():
+        raise AttrGraphError("the probes are tokens, which have no gradient; give the network that reads embeddings")
+    features: list[Any] = []
     hook = modules["" if layer is None else layer].register_forward_hook(
         lambda module, inputs, output: features.append(output)
     )
@@ -57,6 +62,10 @@ def deep_attribution_graph(model: nn.Module, probes: Tensor, layer: str | None =
         with evaluation_mode(model), torch.enable_grad():
             inputs = probes.detach().clone().requires_grad_()
             model(inputs)
+            if not isinstance(features[-1], Tensor):
+                raise AttrGraphError(
+                    f"{layer or 'the network'} puts out a {type(features[-1]).__name__}; name a module of one tensor"
+                )
             found = features[-1].flatten(1)
             (gradient,) = torch.autograd.grad(found.sum(), inputs)
     finally:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -11,11 +11,12 @@ from torch import nn
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """The model in `eval()` mode, each module's own mode restored after."""
+    """The model in `eval()` mode, each module's own mode restored after; under inference mode, gradients can be had."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        yield
+        with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
+            yield
     finally:
         for module, training in modes:
             module.training = training

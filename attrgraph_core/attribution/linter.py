@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, fx, nn
 
+from attrgraph_core.attribution.checks import check_inputs, device_of, structure_of
 from attrgraph_core.attribution.evaluation import evaluation_mode
 from attrgraph_core.attribution.gradient_times_activation import GradientTimesActivation
-from attrgraph_core.attribution.layout import network_structure
 from attrgraph_core.attribution.method import Method
 from attrgraph_core.attribution.methods import attribution_method
 from attrgraph_core.attribution.structure import NetworkStructure
@@ -34,12 +34,13 @@ def lint(model: nn.Module, inputs: Tensor, method: str | Method = "deeplift") ->
     """
     asked = attribution_method(method)
     try:
+        device = device_of(model)
         with evaluation_mode(model):
-            structure = network_structure(model, inputs)
+            check_inputs(inputs)
+            structure = structure_of(model, inputs.to(device))
     except AttrGraphError as error:
-        return [
-            Finding("refused", type(model).__name__, str(error), "change what is named, or its place in the network")
-        ]
+        what, _, change = str(error).partition("; ")
+        return [Finding("refused", type(model).__name__, what, change or "change what is named, or its place")]
     refused = [Finding("refused", found.place, found.what, found.change) for found in asked.obstacles(structure)]
     return refused + _notes(structure, asked)
 

@@ -23,7 +23,9 @@ def attribution_method(method: str | Method) -> Method:
     """The method called `method` with its defaults, or the method that is given. Raises AttrGraphError for none."""
     if isinstance(method, Method):
         return method
-    if method not in METHODS:
+    if isinstance(method, type) and issubclass(method, Method):
+        return method()
+    if not isinstance(method, str) or method not in METHODS:
         raise AttrGraphError(f"unknown attribution method {method!r}; known are {', '.join(sorted(METHODS))}")
     return METHODS[method]()
 

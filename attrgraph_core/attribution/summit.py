@@ -5,19 +5,19 @@ SUMMIT takes the maximum of a kernel times an activation for an influence; here 
 absolute value.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from attrgraph_core.attribution.attribute import device_of
+from attrgraph_core.attribution.attribute import refuse_obstacles
 from attrgraph_core.attribution.baseline import make_baseline
+from attrgraph_core.attribution.checks import batches_of, device_of, structure_of
 from attrgraph_core.attribution.contraction import edges_per_sample, embedding_edges, junction_edges
 from attrgraph_core.attribution.evaluation import evaluation_mode
-from attrgraph_core.attribution.factors import Batch, LayerFactors
-from attrgraph_core.attribution.layout import network_structure
+from attrgraph_core.attribution.factors import AttributionMethod, Batch, LayerFactors
 from attrgraph_core.attribution.method import Method
 from attrgraph_core.attribution.methods import edge_method
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
@@ -29,8 +29,7 @@ SAMPLES_AT_ONCE = 16
 
 def top_influence_counts(
     model: nn.Module,
-    inputs: Tensor,
-    labels: Tensor,
+    loader: Iterable[tuple[Tensor, Tensor]],
     *,
     k: int = 5,
     method: str | Method = "deeplift",
@@ -38,32 +37,43 @@ def top_influence_counts(
 ) -> pd.DataFrame:
     """For each class and edge, in how many of the class's samples the source is among the target's `k` strongest.
 
-    The samples (samples, ...) are those of `labels` (samples,), the score each one's own logit. A row an edge that
-    counts at all: class, source_layer, source_index, target_layer, target_index, count. Edges of weight 0 never count.
-    Memory is that of a few samples' edges and of a matrix of counts a layer and class. Raises as `attribute`.
+    `loader` gives batches (inputs, labels); the score is each sample's own logit. A row an edge that counts at all:
+    class, source_layer, source_index, target_layer, target_index, count. Edges of weight 0 never count. The baseline
+    `mean` is that of the first batch. Memory is that of a few samples' edges and of a matrix of counts a layer and
+    class, however many batches there are. Raises as `attribute_dataset`.
     """
     if k < 1:
         raise AttrGraphError(f"k is {k}; it is a number of sources, from 1 on")
-    if not len(inputs):
-        raise AttrGraphError("there are no samples to attribute")
-    device = device_of(model)
-    inputs, labels, asked = inputs.to(device), labels.to(device), edge_method(method)
+    asked, device = edge_method(method), device_of(model)
     counts: dict[tuple[int, str], Tensor] = {}
-    with evaluation_mode(model):
-        structure = network_structure(model, inputs)
-        Logits(labels).check(len(inputs), structure.output_layer.width)
-        _, baselines = make_baseline(baseline, inputs)
-        for start in range(0, len(inputs), SAMPLES_AT_ONCE):
-            part = slice(start, start + SAMPLES_AT_ONCE)
-            with torch.enable_grad():
-                factors = asked.factors(structure, Batch(inputs[part], Logits(labels[part]), baselines))
-            for own in factors.layers:
-                strongest = _strongest(_edges(own, len(factors.explained)), k)
-                for label in labels[part].unique().tolist():
-                    count = strongest[labels[part] == label].sum(dim=0)
-                    key = (label, own.layer.name)
-                    counts[key] = counts.get(key, torch.zeros_like(count)) + count
+    structure: NetworkStructure | None = None
+    for inputs, labels in batches_of(loader):
+        inputs, labels = inputs.to(device), labels.to(device)
+        with evaluation_mode(model):
+            if structure is None:
+                structure, (_, baselines) = structure_of(model, inputs), make_baseline(baseline, inputs)
+                refuse_obstacles(asked, structure)
+            Logits(labels).check(len(inputs), structure.output_layer.width)
+            for own, own_labels in zip(inputs.split(SAMPLES_AT_ONCE), labels.split(SAMPLES_AT_ONCE), strict=True):
+                _count(asked, structure, Batch(own, Logits(own_labels).to(device), baselines), k, counts)
+    if structure is None:
+        raise AttrGraphError("there are no samples to attribute")
     return pd.concat(_tables(structure, counts), ignore_index=True)
+
+
+def _count(
+    method: AttributionMethod, structure: NetworkStructure, batch: Batch, k: int, counts: dict[tuple[int, str], Tensor]
+) -> None:
+    """Add a batch's strongest edges to `counts`, by class and layer."""
+    assert isinstance(batch.target, Logits)
+    labels = batch.target.labels
+    with torch.enable_grad():
+        factors = method.factors(structure, batch)
+    for own in factors.layers:
+        strongest = _strongest(_edges(own, len(labels)), k)
+        for label in labels.unique().tolist():
+            count, key = strongest[labels == label].sum(dim=0), (label, own.layer.name)
+            counts[key] = counts.get(key, torch.zeros_like(count)) + count
 
 
 def _edges(own: LayerFactors, samples: int) -> Tensor:

@@ -2,11 +2,14 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from attrgraph_core.attribution.checks import label_tensor, tensor_of
 from attrgraph_core.attribution.rescale import rescale
 from attrgraph_core.errors import AttrGraphError
 
@@ -34,7 +37,7 @@ class Target(ABC):
 
     @abstractmethod
     def to(self, device: torch.device) -> "Target":
-        """The target with its tensors on a device."""
+        """The target with its tensors on a device; copies, as no tensor of inference mode takes part in gradients."""
 
     @abstractmethod
     def check(self, sample_count: int, width: int) -> None:
@@ -61,7 +64,7 @@ class Logits(Target):
         return Logits(self.labels[samples], self.name)
 
     def to(self, device: torch.device) -> "Logits":
-        return Logits(self.labels.to(device), self.name)
+        return Logits(self.labels.to(device, copy=True), self.name)
 
     def check(self, sample_count: int, width: int) -> None:
         _check_labels(self.labels, sample_count, width)
@@ -87,7 +90,7 @@ class Combination(Target):
         return Combination(self.weights[samples], self.name)
 
     def to(self, device: torch.device) -> "Combination":
-        return Combination(self.weights.to(device), self.name)
+        return Combination(self.weights.to(device, copy=True), self.name)
 
     def check(self, sample_count: int, width: int) -> None:
         if self.weights.shape != (sample_count, width):
@@ -128,16 +131,20 @@ class Loss(Target):
         return Loss(self.labels[samples], self.name)
 
     def to(self, device: torch.device) -> "Loss":
-        return Loss(self.labels.to(device), self.name)
+        return Loss(self.labels.to(device, copy=True), self.name)
 
     def check(self, sample_count: int, width: int) -> None:
         _check_labels(self.labels, sample_count, width)
 
 
-def make_target(target: int | str | Tensor, labels: Tensor | None, sample_count: int) -> Target:
+def make_target(target: Any, labels: Any, sample_count: int) -> Target:
     """The target that `attribute` was asked for: a class, labels (samples,), weights (samples, classes), or `loss`."""
+    if isinstance(target, np.ndarray | np.generic | list | tuple):
+        target = tensor_of("the target", target)
     if isinstance(target, Tensor):
-        return Combination(target) if target.dim() == 2 else Logits(target)
+        if target.dim():
+            return Combination(target) if target.dim() == 2 else Logits(label_tensor(target))
+        target = int(label_tensor(target))
     if isinstance(target, bool) or not isinstance(target, int | str):
         raise AttrGraphError(f"the target {target!r} is no class, no tensor of labels or of weights, and not 'loss'")
     if isinstance(target, int):
@@ -148,7 +155,8 @@ def make_target(target: int | str | Tensor, labels: Tensor | None, sample_count:
         raise AttrGraphError(
             f"target {target!r} needs the samples' labels: attribute(..., target={target!r}, labels=...)"
         )
-    return Loss(labels) if target == "loss" else Logits(labels)
+    numbers = label_tensor(labels)
+    return Loss(numbers) if target == "loss" else Logits(numbers)
 
 
 def _check_labels(labels: Tensor, sample_count: int, width: int) -> None:
@@ -156,8 +164,6 @@ def _check_labels(labels: Tensor, sample_count: int, width: int) -> None:
         raise AttrGraphError("the labels are on the device meta, which holds no values")
     if labels.dim() != 1 or len(labels) != sample_count:
         raise AttrGraphError(f"{sample_count} inputs need as many labels, not a tensor of shape {tuple(labels.shape)}")
-    if labels.is_floating_point() or labels.dtype == torch.bool:
-        raise AttrGraphError(f"labels are whole numbers, not {labels.dtype}")
     outside = labels[(labels < 0) | (labels >= width)]
     if len(outside):
         raise AttrGraphError(f"target {int(outside[0])} is outside the network's {width} outputs (0 to {width - 1})")

@@ -11,9 +11,18 @@ from torch import fx, nn
 
 from attrgraph_core.errors import AttrGraphError
 
+_WRAPPERS = {  # what a user has in hand after torch.compile, jit.script and the like
+    "OptimizedModule": "model._orig_mod",
+    "DataParallel": "model.module",
+    "DistributedDataParallel": "model.module",
+    "RecursiveScriptModule": "the one before torch.jit.script",
+}
+
 
 def trace(model: nn.Module) -> fx.GraphModule:
     """The traced network, in the mode that `model` is in. Raises AttrGraphError where it cannot be traced."""
+    if (inner := _WRAPPERS.get(type(model).__name__)) is not None:
+        raise AttrGraphError(f"{type(model).__name__} hides the network that it wraps; give the network: {inner}")
     try:
         return fx.GraphModule(model, _Tracer().trace(model))
     except Exception as error:

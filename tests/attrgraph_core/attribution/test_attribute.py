@@ -1,11 +1,13 @@
 """Attribution graphs of whole networks: hand-worked values, Captum's figures, and what must add up."""
 
+import gc
 from collections import OrderedDict
+from collections.abc import Iterator
 
 import pytest
 import torch
 from captum.attr import DeepLift
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from attrgraph_core import AttrGraphError, attribute, attribute_dataset
@@ -308,6 +310,24 @@ def test_autocast_gives_nearly_the_same(network, method):
         found = attribute(model, inputs, labels, method=method).edges["weight"]
     assert found.dtype == expected.dtype
     assert 0 < (found - expected).abs().max() < 0.1 * expected.abs().max()  # bfloat16 has 8 bits
+
+
+@pytest.mark.parametrize("method", ["deeplift", "saliency", "lrp_gamma"])
+def test_memory_does_not_grow_with_the_number_of_batches(method):
+    """Bytes of all tensors alive whenever a batch is asked for: after 20 batches as after 2."""
+    alive: list[int] = []
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        for _ in range(20):
+            gc.collect()
+            alive.append(sum(found.nbytes for found in gc.get_objects() if type(found) in (Tensor, nn.Parameter)))
+            yield torch.randn(16, 5, generator=generator).double(), torch.arange(16) % 3
+
+    generator = torch.Generator().manual_seed(0)
+    network, _, _ = make_network("MLP")
+    attribute_dataset(network, batches(), "all", method=method)
+    assert len(alive) == 20
+    assert alive[2] == alive[-1] > alive[0]
 
 
 def test_a_network_on_two_devices_is_refused():

@@ -65,6 +65,16 @@ CASES = {
     ),
     "inputs without values": ({"inputs": INPUTS.to("meta")}, "the inputs are on the device meta"),
     "a baseline without values": ({"baseline": INPUTS.to("meta")}, "the baseline is on the device meta"),
+    "a class and no network": ({"model": nn.Linear}, "not the class Linear; give one of its objects"),
+    "a function and no network": ({"model": len}, "a network is a torch.nn.Module, not <built-in function len>"),
+    "a compiled network": ({"model": torch.compile(network())}, "hides the network that it wraps; .*model._orig_mod"),
+    "a baseline that is no tensor": ({"baseline": [0.0] * 4}, "unknown baseline"),
+    "a number for a baseline": ({"baseline": 0}, "unknown baseline 0"),
+    "a number for limits": ({"keep": 3}, "keep is 3; give EdgeLimits"),
+    "labels that are words": ({"target": ["cat", "dog", "cat"]}, "the target of type list make no tensor"),
+    "labels of ones and zeros": (
+        {"target": "loss", "labels": torch.eye(3).long()}, r"not a row of 3; give labels.argmax\(dim=1\)",
+    ),
     "labels without values": ({"target": torch.tensor([0, 1, 2]).to("meta")}, "the labels are on the device meta"),
 }  # fmt: skip
 
@@ -93,6 +103,14 @@ def test_activations_that_overflow_below_finite_scores_are_named(method):
         ([], "there are no samples to attribute"),
         ([(INPUTS, torch.tensor([0, 1]))], "3 inputs need as many labels"),
         ([(INPUTS, torch.rand(3))], "labels are whole numbers"),
+        ([(INPUTS, torch.eye(3).long())], "not a row of 3"),
+        (
+            [{"x": INPUTS, "y": torch.tensor([0, 1, 2])}],
+            r"a batch of the loader is a dict of 2; make it \(inputs, labels",
+        ),
+        ([(INPUTS, torch.tensor([0, 1, 2]), INPUTS)], "a batch of the loader is a tuple of 3"),
+        ([INPUTS], "a batch of the loader is a Tensor"),
+        (None, "the loader is a NoneType"),
         ([(INPUTS, torch.tensor([0, 1, 2])), (INPUTS[:, :3], torch.tensor([0, 1, 2]))], r"shape \(3,\) comes after"),
     ],
 )
@@ -119,3 +137,43 @@ def test_tokens_that_are_none_are_named(method):
         attribute(model, wrong[1:], 0, method=method)
     with pytest.raises(AttrGraphError, match=r"the inputs are tokens and the baseline is torch.float32; give one of"):
         attribute(model, tokens, 0, method=method, baseline=torch.rand(3))
+
+
+@pytest.mark.parametrize("as_given", [
+    lambda labels: labels.int(), lambda labels: labels.to(torch.uint8), lambda labels: labels.tolist(),
+    lambda labels: labels.numpy(),
+], ids=["int32", "uint8", "list", "array"])  # fmt: skip
+def test_labels_are_whole_numbers_of_any_type(as_given):
+    model, labels = network(), torch.tensor([0, 2, 2])
+
+    def found(labels) -> list:
+        one = [attribute(model, INPUTS, labels), attribute(model, INPUTS, "loss", labels=labels)]
+        graphs = [*one, *attribute_dataset(model, [(INPUTS, labels)], "all").values()]
+        return [graph.edges.weight.tolist() for graph in graphs]
+
+    assert found(as_given(labels)) == found(labels)
+    assert (
+        attribute(model, INPUTS, as_given(labels)[1]).edges.weight.tolist()
+        == attribute(model, INPUTS, 2).edges.weight.tolist()
+    )
+
+
+@pytest.mark.parametrize("method", ["deeplift", "conductance", "saliency"])
+def test_inference_mode_and_no_grad_change_nothing(method):
+    model = network()
+    expected = attribute(model, INPUTS, 1, method=method).neurons.attribution.tolist()
+    for context in (torch.inference_mode, torch.no_grad):
+        with context():
+            assert attribute(model, INPUTS.clone(), 1, method=method).neurons.attribution.tolist() == expected
+            assert torch.is_inference_mode_enabled() == (context is torch.inference_mode)
+            assert not torch.is_grad_enabled()
+
+
+def test_a_batch_of_one_and_views_and_inputs_with_a_gradient_are_inputs_like_others():
+    model = network()
+    whole = attribute(model, INPUTS, 1).neurons.attribution.to_numpy()
+    apart = [attribute(model, sample[None], 1).neurons.attribution.to_numpy() for sample in INPUTS]
+    assert sum(apart) / 3 == pytest.approx(whole, abs=1e-6)
+    view = INPUTS.T.contiguous().T.requires_grad_()
+    assert attribute(model, view, 1).neurons.attribution.tolist() == pytest.approx(list(whole), abs=1e-6)
+    assert view.grad is None

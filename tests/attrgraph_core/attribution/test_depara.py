@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +63,46 @@ def test_features_of_a_module_and_no_trace():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_epochs_grow_alike_as_training_settles():
+    """A signal to stop by: how alike an epoch's graph and the one before are rises towards 2 while the loss falls."""
+    model = network(0)
+    labels = (PROBES[:, 0] > 0).long() + 2 * (PROBES[:, 1] > 0).long()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    graphs = [deep_attribution_graph(model, PROBES)]
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(PROBES), labels).backward()
+        optimizer.step()
+        graphs.append(deep_attribution_graph(model, PROBES))
+    alike = [graph_similarity(*pair).total() for pair in pairwise(graphs)]
+    assert np.mean(alike[:5]) < np.mean(alike[-5:])
+    settled = next(epoch for epoch, total in enumerate(alike) if total > 1.995)
+    assert 5 < settled < 60
+
+
+def test_a_task_is_nearer_to_its_like_than_to_another():
+    """A signal to transfer by: networks of one task, from other weights, are more alike than those of two tasks."""
+
+    def trained(seed: int, column: int) -> DeepAttributionGraph:
+        model, labels = network(seed), (PROBES[:, column] > 0).long()
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+        for _ in range(60):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(PROBES)[:, :2], labels).backward()
+            optimizer.step()
+        return deep_attribution_graph(nn.Sequential(model, Difference()), PROBES)
+
+    same = graph_similarity(trained(0, 0), trained(1, 0))
+    other = graph_similarity(trained(0, 0), trained(1, 1))
+    assert same.node > other.node + 0.2
+    assert same.edge > other.edge + 0.2
+
+
+class Difference(nn.Module):
+    def forward(self, scores):
+        return scores[:, 1:2] - scores[:, :1]
+
+
 def test_bad_input_is_named():
     with pytest.raises(AttrGraphError, match="2 probes have no order"):
         deep_attribution_graph(network(0), PROBES[:2])
@@ -68,3 +110,8 @@ def test_bad_input_is_named():
         deep_attribution_graph(network(0), PROBES, "nope")
     with pytest.raises(AttrGraphError, match="give both networks the same probes"):
         graph_similarity(deep_attribution_graph(network(0), PROBES), deep_attribution_graph(network(0), PROBES[:5]))
+    with pytest.raises(AttrGraphError, match="the probes are tokens"):
+        deep_attribution_graph(network(0), PROBES.long())
+    attending = nn.Sequential(nn.LSTM(5, 2)).double()
+    with pytest.raises(AttrGraphError, match="the network puts out a tuple; name a module of one tensor"):
+        deep_attribution_graph(attending, PROBES)

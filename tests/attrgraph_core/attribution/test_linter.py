@@ -56,6 +56,19 @@ def test_a_network_that_cannot_be_laid_out_is_refused_with_the_reason():
     (found,) = lint(nn.Sequential(nn.Linear(4, 4), nn.Softmax(dim=1)), torch.zeros(1, 4))
     assert found.severity == "refused"
     assert "Softmax at '1'" in found.what
+    assert found.change == "return the scores before it"
+
+
+def test_what_cannot_be_laid_out_at_all_is_a_finding_too():
+    network = nn.Sequential(nn.Linear(4, 3))
+    for inputs, model, what in [
+        (torch.zeros(1, 5), network, "does not take inputs of shape (1, 5)"),
+        (torch.zeros(1, 4).tolist(), network, "the inputs are a list"),
+        (torch.zeros(1, 4), nn.Sequential(nn.Linear(4, 3)).to("meta"), "on the device meta"),
+    ]:
+        (found,) = lint(model, inputs)
+        assert found.severity == "refused"
+        assert what in found.what
 
 
 def test_an_unknown_method_is_an_error():

@@ -18,15 +18,16 @@ def test_counts_by_hand():
     network[0].weight.data = torch.tensor([[1.0, -2.0, 3.0]])
     # shares of the score: (1, -2, 3), (5, -2, 0), (1, -8, 3)
     inputs = torch.tensor([[1.0, 1.0, 1.0], [5.0, 1.0, 0.0], [1.0, 4.0, 1.0]])
-    counts = top_influence_counts(network, inputs, torch.zeros(3, dtype=torch.int64), k=2)
+    batches = [(inputs[:2], [0, 0]), (inputs[2:], torch.zeros(1, dtype=torch.int32))]
+    counts = top_influence_counts(network, batches, k=2)
     assert counts.set_index("source_index")["count"].to_dict() == {0: 1, 1: 3, 2: 2}
-    assert top_influence_counts(network, inputs, torch.zeros(3, dtype=torch.int64), k=3)["count"].tolist() == [3, 3, 2]
+    assert top_influence_counts(network, batches, k=3)["count"].tolist() == [3, 3, 2]
 
 
 @pytest.mark.parametrize("name", ["MLP", "residual CNN", "text CNN", "text encoder"])
 def test_counts_are_those_of_a_graph_a_sample(name):
     network, inputs, labels = make_network(name)
-    found = top_influence_counts(network, inputs, labels, k=2)
+    found = top_influence_counts(network, [(inputs, labels)], k=2)
     expected: Counter[tuple[object, ...]] = Counter()
     for sample, label in zip(inputs, labels.tolist(), strict=True):
         edges = attribute(network, sample[None], label).edges
@@ -41,6 +42,10 @@ def test_counts_are_those_of_a_graph_a_sample(name):
 def test_bad_input_is_named():
     network, inputs, labels = make_network("MLP")
     with pytest.raises(AttrGraphError, match="k is 0"):
-        top_influence_counts(network, inputs, labels, k=0)
+        top_influence_counts(network, [(inputs, labels)], k=0)
     with pytest.raises(AttrGraphError, match="target 3 is outside"):
-        top_influence_counts(network, inputs, labels + 1)
+        top_influence_counts(network, [(inputs, labels + 1)])
+    with pytest.raises(AttrGraphError, match="there are no samples"):
+        top_influence_counts(network, [])
+    with pytest.raises(AttrGraphError, match="the inputs hold values that are not finite"):
+        top_influence_counts(network, [(inputs / 0, labels)])

@@ -61,7 +61,7 @@ def test_a_graph_without_edges_is_taken_by_what_takes_graphs(method):
     assert kept.graph.neurons[["total_in", "kept_in", "total_out"]].to_numpy().sum() == 0
     pd.testing.assert_frame_equal(canonical_graph(graph).graph.neurons, graph.neurons)
     with pytest.raises(AttrGraphError, match=f"{method} gives neurons and no edges; methods with edges are deeplift"):
-        top_influence_counts(network, inputs, labels, method=method)
+        top_influence_counts(network, [(inputs, labels)], method=method)
 
 
 @pytest.mark.parametrize("method", ["saliency", "layer_integrated_gradients", "feature_ablation"])
