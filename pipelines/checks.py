@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from attrgraph_core.errors import AttrGraphError
+from pipelines.evidence_checks import evidence_checks
 from pipelines.failures import failures_named
 from pipelines.partitions import experiment_and_seed, run_partitions
 from pipelines.records import CheckpointsRecord, CircuitsRecord, DatasetRecord, GraphsRecord, NeuronSetRecord
@@ -25,6 +26,7 @@ def stage_checks(position: int, is_last: bool) -> list[dg.AssetChecksDefinition]
         attributions_are_complete(position),
         attributions_match_captum(position),
         edges_hold_their_mass(position),
+        evidence_checks(position),
     ]
     if position > 1:
         checks.append(only_target_neurons_moved(position))

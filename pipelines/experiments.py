@@ -82,6 +82,13 @@ class Attribution(_Section):
         raise ValueError(f"{name!r} {lacks}; {listed}. From Python: attribute(model, inputs, labels, method={name!r})")
 
 
+class Evidence(_Section):
+    """How circuits are measured by exact ablation: on how many held-out samples, and what stands in for the rest."""
+
+    samples: int = Field(default=256, ge=2)
+    ablation: Literal["zero", "mean", "resample"] = "mean"
+
+
 class Question(_Section):
     """A query of `cypher/analysis/` that returns neurons, asked of a stage's last graph of `target`."""
 
@@ -162,6 +169,7 @@ class Experiment(_Section):
     model: Factory
     training: Training = Training()
     attribution: Attribution = Attribution()
+    evidence: Evidence = Evidence()
     queries: tuple[Question, ...] = Field(default=(), strict=False)
     stages: tuple[Stage, ...] = Field(min_length=1, strict=False)
 
@@ -361,7 +369,7 @@ def _line_of(node: yaml.Node | None, location: tuple[str | int, ...]) -> int:
 def _known_keys(location: tuple[str | int, ...]) -> list[str]:
     sections: dict[str, type[BaseModel]] = {
         "dataset": Factory, "model": Factory, "training": Training, "attribution": Attribution,
-        "queries": Question, "stages": Stage, "select": Selection,
+        "evidence": Evidence, "queries": Question, "stages": Stage, "select": Selection,
     }  # fmt: skip
     named = [str(part) for part in location[:-1] if part in sections]
     return list((sections[named[-1]] if named else Experiment).model_fields)

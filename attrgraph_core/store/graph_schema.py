@@ -96,10 +96,15 @@ NODES = {
         _properties("run_id: String, layer: String, index: Long, kind: String"),
     ),
     "Circuit": Node(
-        "what a query found in a graph; stale once the graph is written anew",
+        "what a query found in a graph; stale once the graph is written anew; with its evidence, once it is measured "
+        "([circuits](circuits.md))",
         _properties(
             "circuit_id: String, graph_id: String, query: String, query_hash: String, parameters: String, "
-            "result_hash: String, is_stale: Boolean"
+            "result_hash: String, is_stale: Boolean",
+            "ablation: String, sample_count: Long, part_count: Long, size: Double, faithfulness: Double, "
+            "faithfulness_low: Double, faithfulness_high: Double, completeness: Double, minimality: Double, "
+            "random_faithfulness: Double, random_deviation: Double, random_draws: Long, cpr: Double, cmd: Double, "
+            "edge_correlation: Double, edge_rank_correlation: Double, sample_stability: Double, seed_stability: Double",
         ),
     ),
     "NeuronSet": Node(

@@ -189,6 +189,13 @@ class GraphStore:
         found = load_query(query) if isinstance(query, str) else query
         return provenance.write_circuit(self._database, graph_id, found, parameters, table)
 
+    def save_evidence(self, circuit_id: str, evidence: Mapping[str, str | int | float]) -> None:
+        """Keep what was measured of a circuit (see `attrgraph_core.evidence`) in its properties.
+
+        A circuit that is saved again loses it: it may hold other neurons.
+        """
+        provenance.write_evidence(self._database, circuit_id, evidence)
+
     def save_neuron_set(self, circuit_ids: Iterable[str], neuron_set: provenance.ChosenNeurons, *, run_id: str) -> str:
         """Keep the neurons that a policy chose from circuits of a run; the id of the set."""
         return provenance.write_neuron_set(self._database, run_id, circuit_ids, neuron_set)

@@ -11,9 +11,11 @@ import pandas as pd
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store import graph_ids
 from attrgraph_core.store.database import Database
+from attrgraph_core.store.graph_schema import NODES
 from attrgraph_core.store.queries import CypherQuery, load_query
 
 MEMBER_BATCH = 5_000
+CIRCUIT_PROPERTIES = {name for name, known in NODES["Circuit"].properties.items() if not known.is_optional}
 MATCH_COLUMNS = ("layer", "index", "other_index", "correlation")
 EDGE_END_COLUMNS = ("source_layer", "source_index", "target_layer", "target_index")
 
@@ -84,6 +86,22 @@ def write_circuit(
     for batch in _batches(neurons):
         database.write("write_circuit_members", graph_id=graph_id, circuit_id=circuit_id, **batch)
     return circuit_id
+
+
+def write_evidence(database: Database, circuit_id: str, evidence: Mapping[str, str | int | float]) -> None:
+    """Keep what was measured of a circuit in its properties.
+
+    Raises AttrGraphError, and writes nothing, for a circuit that is not stored, a name that a circuit has for something
+    else, and a number that is not finite.
+    """
+    taken = sorted(set(evidence) & CIRCUIT_PROPERTIES)
+    if taken:
+        raise AttrGraphError(f"evidence cannot be called {taken[0]!r}: a circuit has that already; rename it")
+    for name, value in evidence.items():
+        if isinstance(value, float) and not np.isfinite(value):
+            raise AttrGraphError(f"{name} of circuit {circuit_id!r} is {value}, which is no evidence")
+    if not database.write("write_evidence", circuit_id=circuit_id, evidence=dict(evidence)):
+        raise AttrGraphError(f"there is no circuit {circuit_id!r} to keep evidence for; save the circuit first")
 
 
 def write_neuron_set(database: Database, run_id: str, circuit_ids: Iterable[str], chosen: ChosenNeurons) -> str:

@@ -1,4 +1,4 @@
-// Makes the circuit that a query found in a graph, or brings it up to date; its members of before leave it.
+// Makes the circuit that a query found in a graph, or makes it anew: its members and its evidence of before leave it.
 //
 // @param  graph_id     STRING  graph that was asked
 // @param  circuit_id   STRING  circuit
@@ -9,8 +9,10 @@
 // @return circuit_id   STRING  circuit; no row where there is no such graph
 MATCH (graph:AttributionGraph {graph_id: $graph_id, status: 'complete'})
 MERGE (circuit:Circuit {circuit_id: $circuit_id})
-SET circuit.graph_id = $graph_id, circuit.query = $query, circuit.query_hash = $query_hash,
-    circuit.parameters = $parameters, circuit.result_hash = $result_hash, circuit.is_stale = false
+SET circuit = {
+  circuit_id: $circuit_id, graph_id: $graph_id, query: $query, query_hash: $query_hash, parameters: $parameters,
+  result_hash: $result_hash, is_stale: false
+}
 MERGE (circuit)-[:FOUND_IN]->(graph)
 WITH circuit
 OPTIONAL MATCH (circuit)-[member:CONTAINS]->()

@@ -52,6 +52,12 @@ HISTORY_NEURONS = [
     ("fc2", 0, "output", 1.0, 3.0),
     ("fc2", 1, "output", 1.0, 1.0),
 ]
+EVIDENCE = {
+    "ablation": "mean", "sample_count": 16, "part_count": 3, "size": 0.04, "faithfulness": 0.9,
+    "faithfulness_low": 0.85, "faithfulness_high": 0.95, "completeness": 0.6, "minimality": 1.0,
+    "random_faithfulness": 0.1, "random_deviation": 0.05, "random_draws": 5, "cpr": 0.8, "cmd": 0.2,
+    "edge_correlation": 0.7, "edge_rank_correlation": 0.75, "sample_stability": 0.5, "seed_stability": 0.25,
+}  # fmt: skip
 SHORT = {"i": "input", "f": "fc1", "o": "fc2"}
 BEGINNING = "i0f0 1, i1f1 -1, f0o0 1, f1o1 1"
 MIDDLE = "i0f0 2, i1f0 2, f0o0 4, i1f1 -1, i0f1 1, f1o1 1"
@@ -152,7 +158,12 @@ def history(store: GraphStore) -> Iterator[dict[str, str]]:
     save("i0f1 2, i1f1 2, f1o0 4, i1f0 -4, f0o1 4", 1, 1, run=OTHER)
 
     found = pd.DataFrame({"layer": ["input", "input", "fc1"], "index": [0, 1, 0]})
+    found_in_other = pd.DataFrame({"layer": ["input", "fc1", "fc1"], "index": [0, 1, 2]})
     ids = {"found": store.save_circuit(middle, "top_influential_neurons", {"top_k": 3}, found)}
+    store.save_evidence(ids["found"], EVIDENCE)
+    of_other = f"{OTHER}/stage_1/epoch_1/deeplift/label"
+    ids["found_in_other"] = store.save_circuit(of_other, "top_influential_neurons", {"top_k": 3}, found_in_other)
+    store.save_evidence(ids["found_in_other"], EVIDENCE | {"faithfulness": 0.7, "size": 0.02})
     table = store.query("neuron_influence", graph_id=middle)
     ids["chosen"] = store.save_circuit(middle, "neuron_influence", {}, table)
     chosen = NeuronSet({"fc1": (0,)}, "top_influence", 0.25)

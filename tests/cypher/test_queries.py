@@ -35,6 +35,7 @@ ANY_VALUE = {
 }  # fmt: skip
 # What GRAPH and its run cannot answer: graphs of classes and other methods, epochs, matched runs.
 ASKED_OF_HISTORY = {
+    "circuit_evidence": {}, "circuit_in_other_seeds": {}, "faithful_circuits": {},
     "circuit_stability": {}, "circuit_through_time": {}, "class_specific_neurons": {"graph_id": CLASS_0},
     "communities": {}, "dead_neurons": {}, "edge_births_and_deaths": {}, "first_epoch_of_circuit": {},
     "gain_of_queries": {}, "growth_since_epoch": {}, "influence_drift": {}, "matched_neurons": {},

@@ -110,6 +110,18 @@ def test_all_pass_on_a_good_run(run):
     assert run.look() == {"failed": [], "pending": []}
 
 
+def test_every_circuit_has_evidence_in_neo4j(run, store):
+    found = store.query("circuit_evidence", run_id=run.run_folder.name)
+    assert sorted(found["query"]) == ["neuron_influence", "strongest_paths", "strongest_paths"]
+    paths = found[found["query"] == "strongest_paths"]
+    assert paths["target"].tolist() == ["class:3", "class:3"]
+    assert (paths["size"] < 0.05).all()
+    every_unit = found[found["query"] == "neuron_influence"].iloc[0]
+    assert (every_unit["faithfulness"], every_unit["completeness"], every_unit["size"]) == pytest.approx((1, 1, 1))
+    assert (found["ablation"] == "mean").all()
+    assert found["seed_stability"].isna().all()
+
+
 def change(store, run, before, after):
     """Run a statement, look, and undo it by another."""
     parameters = {"run_id": run.run_folder.name}
