@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from attrgraph_cli import db, methods, query, run, runs, ui
+from attrgraph_cli import db, graph, methods, query, run, runs, ui
 from attrgraph_core.errors import AttrGraphError
 
 EXIT_ERROR, EXIT_DEFECT, EXIT_INTERRUPTED = 1, 70, 130
@@ -25,6 +25,7 @@ app.command(name="query")(query.query)
 app.command(name="methods")(methods.methods)
 app.command(name="ui")(ui.ui)
 app.add_typer(runs.app, name="runs")
+app.add_typer(graph.app, name="graph")
 app.add_typer(db.app, name="db")
 
 

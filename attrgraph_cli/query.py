@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from attrgraph_cli.query_completion import complete_name, complete_parameter
+from attrgraph_cli.query_picture import Pictures, parse_shape
 from attrgraph_core.errors import AttrGraphError
 
 if TYPE_CHECKING:
@@ -30,8 +32,13 @@ class Format(StrEnum):
 
 
 def query(
-    name: Annotated[str | None, typer.Argument(help="A query's name; --list shows them.")] = None,
-    param: Annotated[list[str] | None, typer.Option("--param", "-p", help="key=value; may be repeated.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A query's name; --list shows them.", autocompletion=complete_name)
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", "-p", help="key=value; may be repeated.", autocompletion=complete_parameter),
+    ] = None,
     cypher: Annotated[str | None, typer.Option(help="Cypher of your own, run read-only.")] = None,
     write: Annotated[bool, typer.Option("--write", help="Let --cypher change the database.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds that --cypher may take; 0 for any.")] = 60.0,
@@ -39,8 +46,19 @@ def query(
     list_queries: Annotated[bool, typer.Option("--list", help="Show what each query answers.")] = False,
     format: Annotated[Format, typer.Option("--format", "-f", help="How to print the rows.")] = Format.table,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show the server's plan; run nothing.")] = False,
+    save: Annotated[bool, typer.Option("--save", help="Keep the answer as a circuit of its graph.")] = False,
+    png: Annotated[Path | None, typer.Option(help="Draw the answer as a layered graph.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="The same as SVG.")] = None,
+    html: Annotated[Path | None, typer.Option(help="The same to zoom and point at; one file.")] = None,
+    input_shape: Annotated[
+        str | None, typer.Option(help="Of an image input: 28x28, 3x32x32; or none. A square number is taken for one.")
+    ] = None,
 ) -> None:
     """Ask the attribution graphs and print the rows.
+
+    --save keeps the neurons of the answer as a (:Circuit), and where DAGSTER_HOME is set as an asset
+    saved_circuits/NAME in Dagster's catalogue.
 
     A parameter graph_id, run_id or stage_id that is left out means the newest: the last stage's last graph of the true
     class. Which one that is goes to stderr.
@@ -57,6 +75,8 @@ def query(
         raise typer.BadParameter("--format parquet needs a file: --output rows.parquet")
     if output is not None and not output.parent.is_dir():
         raise AttrGraphError(f"there is no folder {output.parent} to write {output.name} to")
+    pictures = Pictures(png, svg, html, parse_shape(input_shape))
+    pictures.check()
     from attrgraph_core.store.graph_store import GraphStore
     from attrgraph_core.store.queries import load_query
 
@@ -64,13 +84,25 @@ def query(
     found = load_query(name) if name else None
     if found is not None:
         _check_names(found, texts)
+    if save or pictures.paths:
+        _check_names_neurons(found)
     with GraphStore.open() as store:
+        if explain:
+            _print_plan(store, found, cypher or "", texts)
+            return
         if found is None:
-            values = {key: _literal(text) for key, text in texts.items()}
-            table = store.run_cypher(cypher or "", values, not write, timeout or None, max_rows or None)
-        else:
-            table = store.query(found, **_parameters(found, texts, store))
-    _print(table, format, output)
+            rows = store.run_cypher(cypher or "", _literals(texts), not write, timeout or None, max_rows or None)
+            _print(rows, format, output)
+            return
+        values = _parameters(found, texts, store)
+        table = store.query(found, **values)
+        if pictures.paths:
+            pictures.draw(store.graph(values["graph_id"]), table, f"{found.name} of {values['graph_id']}")
+        if save:
+            _save(store, found, values, table)
+    # A picture is an answer already: its rows are printed where a form or a file is asked for.
+    if not pictures.paths or output is not None or format is not Format.table:
+        _print(table, format, output)
 
 
 def _pairs(given: list[str]) -> dict[str, str]:
@@ -90,12 +122,51 @@ def _check_names(found: "CypherQuery", texts: dict[str, str]) -> None:
     coerce(found, {**dict.fromkeys([key for key in LATEST if key in found.params], "latest"), **texts})
 
 
-def _literal(text: str) -> Any:
-    """A parameter of free Cypher: JSON where it is some, else the text itself."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+def _check_names_neurons(found: "CypherQuery | None") -> None:
+    """A circuit or a picture needs neurons, and the graph that they are of."""
+    from pipelines.experiments import NEURON_COLUMNS
+
+    columns = set() if found is None else set(found.returns)
+    if found is None or "graph_id" not in found.params or not any(form <= columns for form in NEURON_COLUMNS):
+        raise AttrGraphError(
+            "--save and pictures need a named query that is asked of one graph and returns its neurons or edges, such "
+            "as pruned_edges; --list shows them"
+        )
+
+
+def _literals(texts: dict[str, str]) -> dict[str, Any]:
+    """Parameters of free Cypher: JSON where it is some, else the text itself."""
+
+    def literal(text: str) -> Any:
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            return text
+
+    return {key: literal(text) for key, text in texts.items()}
+
+
+def _print_plan(store: "GraphStore", found: "CypherQuery | None", cypher: str, texts: dict[str, str]) -> None:
+    from attrgraph_cli.query_plan import plan_tree
+    from attrgraph_core.store.queries import coerce
+
+    if found is None:
+        plan, title = store.explain(cypher, _literals(texts)), "your Cypher"
+    else:
+        given = {key: "any" for key in LATEST if key in found.params} | texts
+        plan, title = store.explain(found, coerce(found, given)), found.name
+    (Console() if sys.stdout.isatty() else Console(width=200)).print(plan_tree(plan, title))
+
+
+def _save(store: "GraphStore", found: "CypherQuery", values: dict[str, Any], table: "pd.DataFrame") -> None:
+    from pipelines.saved_circuits import report_saved_circuit
+
+    own = {name: value for name, value in values.items() if name != "graph_id"}
+    circuit_id = store.save_circuit(values["graph_id"], found, own, table)
+    print(f"circuit_id = {circuit_id}", file=sys.stderr)
+    asset = report_saved_circuit(circuit_id, found.name, values["graph_id"], table)
+    if asset is not None:
+        print(f"asset = {asset}", file=sys.stderr)
 
 
 def _parameters(found: "CypherQuery", texts: dict[str, str], store: "GraphStore") -> dict[str, Any]:

@@ -5,34 +5,28 @@ import warnings
 import numpy as np
 import pandas as pd
 from scipy.stats import ConstantInputWarning, pearsonr, spearmanr
-from torch import Tensor, nn
 
-from attrgraph_core.attribution.ablation import Kind, ablate_edges
+from attrgraph_core.circuits.circuit import Circuit
+from attrgraph_core.evidence.circuit_ablation import CircuitAblation
 
 ENDS = ["source_layer", "source_index", "target_layer", "target_index"]
+MOST_EDGES = 64
 
 
 def edge_agreement(
-    model: nn.Module,
-    inputs: Tensor,
-    target: int | str | Tensor,
-    edges: pd.DataFrame,
-    *,
-    labels: Tensor | None = None,
-    kind: Kind = "mean",
-    most: int = 128,
-    seed: int = 0,
+    ablation: CircuitAblation, edges: pd.DataFrame, most: int = MOST_EDGES, seed: int = 0
 ) -> tuple[float, float]:
-    """Correlation of `weight` with the exact effect of deleting an edge, over at most `most` edges: Pearson's, and
-    Spearman's of ranks.
+    """Correlation of `weight` with the score lost by exact deletion of an edge: Pearson's, and Spearman's of ranks.
 
-    `edges` is a graph's table; of more edges so many are drawn. 0 where one side does not vary.
+    `edges` is a graph's table; of more than `most` edges so many are drawn. 0 where one side does not vary.
     """
     rows = np.random.default_rng(seed).permutation(len(edges))[:most]
     chosen = edges.iloc[np.sort(rows)]
-    named = list(chosen[ENDS].itertuples(index=False, name=None))
-    effects = ablate_edges(model, inputs, target, named, kind=kind, labels=labels, seed=seed)
-    return _correlation(chosen["weight"].to_numpy(), effects["effect"].to_numpy())
+    effects = [
+        float((ablation.whole - ablation.without(Circuit((), (edge,)))).mean())
+        for edge in chosen[ENDS].itertuples(index=False, name=None)
+    ]
+    return _correlation(chosen["weight"].to_numpy(), np.array(effects))
 
 
 def _correlation(weights: np.ndarray, effects: np.ndarray) -> tuple[float, float]:

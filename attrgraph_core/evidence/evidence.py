@@ -127,7 +127,7 @@ def graph_evidence(
     """
     labels = torch.full((len(inputs),), target) if isinstance(target, int) else target
     ablation = CircuitAblation(model, inputs, labels, kind=kind, reference=reference, seed=seed)
-    pearson, spearman = edge_agreement(model, inputs, labels, graph.edges, kind=kind, seed=seed)
+    pearson, spearman = edge_agreement(ablation, graph.edges, seed=seed)
     return GraphEvidence(
         ablation, graph, baseline, labels, size_curve(ablation, ranked_edges(graph)), pearson, spearman
     )

@@ -89,6 +89,15 @@ class Database:
             raise describe_driver_error(error, self.connection) from error
         return _typed(query, _table(columns, rows))
 
+    def explain(self, text: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The plan of any Cypher statement as the driver gives it: operatorType, args, children. Nothing is run."""
+        try:
+            with self.driver.session(default_access_mode=neo4j.READ_ACCESS) as session:
+                plan = session.run(cast(LiteralString, f"EXPLAIN {text}"), dict(parameters)).consume().plan
+        except (DriverError, Neo4jError, OSError) as error:
+            raise describe_driver_error(error, self.connection) from error
+        return dict(plan or {})
+
     def fold(
         self, query: CypherQuery, parameters: Mapping[str, Any], work: Callable[[Iterator[neo4j.Record]], Folded]
     ) -> Folded:

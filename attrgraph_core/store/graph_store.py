@@ -124,6 +124,18 @@ class GraphStore:
         limits = (timeout, max_rows) if read_only else (None, None)
         return self._database.run(text, parameters or {}, read_only, *limits)
 
+    def explain(self, query: str | CypherQuery, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The server's plan of a query, or of any Cypher text: operatorType, args, children. Nothing is run.
+
+        What a query's `@computed` line asks for is not computed: the plan is the same for any rows.
+        """
+        if isinstance(query, str):
+            return self._database.explain(query, parameters or {})
+        values = check_parameters(query, parameters or {}, given=[*KINDS_OF_ID, "projection"])
+        missing = dict.fromkeys(name for name in query.params if name not in values)
+        computed = {query.computed.name: []} if query.computed is not None else {}
+        return self._database.explain(query.statements[0], missing | values | computed)
+
     def graph(self, graph_id: str) -> AttributionGraph:
         """A graph as it is stored: its strongest edges, and the neurons with total_in, kept_in and total_out.
 

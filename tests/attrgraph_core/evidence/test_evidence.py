@@ -72,10 +72,11 @@ def test_areas_over_the_size_by_trapezoids(network, ablation):
 def test_weights_of_a_linear_network_are_what_deletion_does(network):
     inputs = torch.rand(8, 2, generator=torch.Generator().manual_seed(0)).double()
     graph = attribute(network, inputs, 0, method="gradient_times_activation")
-    assert edge_agreement(network, inputs, 0, graph.edges, kind="zero") == pytest.approx((1.0, 1.0))
+    ablation = CircuitAblation(network, inputs, 0, kind="zero")
+    assert edge_agreement(ablation, graph.edges) == pytest.approx((1.0, 1.0))
     opposite = graph.edges.assign(weight=-graph.edges["weight"])
-    assert edge_agreement(network, inputs, 0, opposite, kind="zero") == pytest.approx((-1.0, -1.0))
-    assert edge_agreement(network, inputs, 0, graph.edges.assign(weight=1.0), kind="zero") == (0.0, 0.0)
+    assert edge_agreement(ablation, opposite) == pytest.approx((-1.0, -1.0))
+    assert edge_agreement(ablation, graph.edges.assign(weight=1.0)) == (0.0, 0.0)
 
 
 def test_a_circuit_that_hangs_on_the_samples_is_not_stable(network):
