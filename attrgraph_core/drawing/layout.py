@@ -66,6 +66,8 @@ def lay_out(graph: AttributionGraph, layers: Sequence[str], image_shape: tuple[i
     body = float(np.clip(tallest * ROW_GAP, SMALLEST_HEIGHT - HEADER - MARGIN, LARGEST_HEIGHT - HEADER - MARGIN))
     column_x = MARGIN + 0.15 + COLUMN_GAP * np.arange(len(counts))
     if is_image:
+        assert image_shape is not None
+        body = max(body, IMAGE_SIDE * min(1.0, image_shape[-2] / image_shape[-1]))
         column_x = np.where(np.arange(len(counts)) == 0, MARGIN + IMAGE_SIDE / 2, column_x + IMAGE_SIDE - 0.15)
     rank = _ranks(column_of, canonical.sources, canonical.targets, canonical.graph.edges["abs_weight"].to_numpy())
     y = MARGIN + body * (1 - (rank + 0.5) / counts[column_of])
