@@ -1,7 +1,7 @@
 """The queries as saved Cypher of Neo4j Browser, `cypher/favourites.csv`: `python -m attrgraph_core.store.favourites`.
 
 Browser's Query tab imports the CSV file (columns name, description, query, id, parentId, isFolder) under Saved Cypher;
-its classic view takes a ZIP file of `<folder>/<name>.cypher` files that is dropped on it: give a name that ends in .zip.
+its classic view takes a ZIP file of `<folder>/<name>.cypher` files that is dropped on it: give a name ending in .zip.
 A folder is a topic. Queries whose rows are computed outside the server cannot be asked there and are left out.
 """
 

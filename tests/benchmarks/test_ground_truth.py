@@ -1,0 +1,72 @@
+"""Circuits known by construction: what finds them, what does not, and that evidence for a whole circuit tells.
+
+A short form of `python benchmarks/ground_truth.py`, without the network that is trained.
+"""
+
+import pytest
+
+from attrgraph_core.attribution.ablation import ablate_edges
+from attrgraph_core.circuits.circuit import Circuit
+from attrgraph_core.evidence.circuit_ablation import CircuitAblation
+from attrgraph_core.evidence.faithfulness import score_circuit
+from benchmarks.ground_truth import QUERIES, area, by_ablation, by_weight, graph_of
+from tests.known_circuits import KNOWN_CIRCUITS, or_gate
+
+BUILT = [name for name in KNOWN_CIRCUITS if name != "parity"]
+X0, X1 = ("input", 0, "hidden", 0), ("input", 1, "hidden", 0)
+
+
+@pytest.mark.parametrize("name", [name for name in BUILT if name != "planted"])
+def test_the_circuit_alone_does_what_the_network_does(name):
+    """Nothing but the circuit has any effect, together; the planted network's rest has a small one."""
+    known = KNOWN_CIRCUITS[name]()
+    ablation = CircuitAblation(known.network, known.inputs, 0, kind="zero")
+    circuit = Circuit((), tuple(sorted(known.edges)))
+    assert ablation.only(circuit).tolist() == pytest.approx(ablation.whole.tolist(), abs=1e-12)
+
+
+def test_inputs_of_an_or_gate_do_nothing_alone_and_all_together():
+    known = or_gate()
+    alone = ablate_edges(known.network, known.inputs, 0, [X0, X1])["effect"].tolist()
+    together = ablate_edges(known.network, known.inputs, 0, [X0, X1], together=True)["effect"].tolist()
+    assert (alone, together) == ([0.0, 0.0], [1.0, 1.0])
+    ablation = CircuitAblation(known.network, known.inputs, 0, kind="zero")
+    scores = score_circuit(ablation, Circuit((), (X0, X1, ("hidden", 0, "output", 0))))
+    assert (scores.faithfulness, scores.completeness) == pytest.approx((1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("method", "areas"),
+    [
+        ("deeplift", {"or": 0.93, "backup": 1.0, "planted": 1.0, "cancelling": 0.58}),
+        ("gradient_times_activation", {"or": 0.38, "backup": 0.4, "planted": 1.0, "cancelling": 0.58}),
+        ("lrp_epsilon", {"or": 0.5, "backup": 0.5, "planted": 1.0, "cancelling": 0.6}),
+        ("conductance", {"or": 0.93, "backup": 1.0, "planted": 1.0, "cancelling": 0.58}),
+    ],
+)
+def test_what_finds_saturated_edges_and_what_does_not(method, areas):
+    """At a saturated unit there is no derivative; nothing tells edges that cancel from edges that work."""
+    found = {name: area(known, by_weight(graph_of(known, method))) for name, known in made(areas)}
+    assert {name: round(value, 2) for name, value in found.items()} == areas
+
+
+def test_deleting_one_edge_finds_no_circuit_with_a_backup():
+    found = {name: round(area(known, by_ablation(known)), 2) for name, known in made(["xor", "or", "backup"])}
+    assert found == {"xor": 0.94, "or": 0.38, "backup": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("query", "areas"),
+    [
+        ("pruned_edges", [0.81, 1.0]), ("greedy_edges", [0.81, 1.0]), ("strongest_paths", [0.8, 1.0]),
+        ("widest_paths", [0.8, 1.0]), ("path_mass", [0.81, 1.0]), ("top_edges, by share", [0.9, 0.99]),
+        ("k_core", [0.83, 0.89]), ("minimum_cut", [0.63, 0.6]),
+    ],
+)  # fmt: skip
+def test_queries_on_an_and_gate_and_on_a_backup(query, areas):
+    found = [area(known, QUERIES[query](graph_of(known))) for _, known in made(["and", "backup"])]
+    assert [round(value, 2) for value in found] == areas
+
+
+def made(names):
+    return [(name, KNOWN_CIRCUITS[name]()) for name in names]
