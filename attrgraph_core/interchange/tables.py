@@ -36,11 +36,11 @@ def graph_of_rows(
 
 
 def neuron_rows(graph: AttributionGraph) -> list[NeuronRow]:
-    return [tuple(row) for row in graph.neurons[list(NEURON_COLUMNS)].to_numpy(dtype=object).tolist()]  # type: ignore[misc]
+    return [tuple(row) for row in graph.neurons[list(NEURON_COLUMNS)].to_numpy(dtype=object).tolist()]
 
 
 def edge_rows(graph: AttributionGraph) -> list[EdgeRow]:
-    return [tuple(row) for row in graph.edges[list(EDGE_COLUMNS)].to_numpy(dtype=object).tolist()]  # type: ignore[misc]
+    return [tuple(row) for row in graph.edges[list(EDGE_COLUMNS)].to_numpy(dtype=object).tolist()]
 
 
 def about(graph: AttributionGraph) -> dict[str, Any]:

@@ -22,6 +22,8 @@ BOUNDS: dict[str, tuple[float, int]] = {
     "pruned_neurons": (1, 500), "pruned_edges": (6, 500), "greedy_edges": (3, 1_000), "top_edges": (8, 1_000),
     "communities": (4, 500), "communities_gds": (8, 1_000), "k_core": (1, 500), "k_core_gds": (4, 500),
     "minimum_cut": (6, 500),
+    # circuits by their evidence, and those of other seeds: whatever the size of the graphs
+    "faithful_circuits": (0, 1_000), "circuit_evidence": (0, 500), "circuit_in_other_seeds": (0, 1_000),
     # time: two graphs of the run are read, and for a circuit the edges into its neurons
     "influence_through_time": (0, 1_000), "circuit_stability": (15, 1_000), "edge_births_and_deaths": (16, 1_000),
     "influence_drift": (4, 1_000), "circuit_through_time": (12, 1_000), "first_epoch_of_circuit": (12, 1_000),
