@@ -68,8 +68,13 @@ class OptimizerArchive:
             if own:
                 self._entries[key] = _merged(self._entries.get(key), own)
 
-    def restore(self, trained: TargetedModel | nn.Module, optimizer: torch.optim.Optimizer) -> int:
-        """Give `optimizer`, before its first step, what is kept of the neurons it trains; how many leaves got some."""
+    def restore(
+        self, trained: TargetedModel | nn.Module, optimizer: torch.optim.Optimizer, *, mixed_begin_anew: bool = False
+    ) -> int:
+        """Give `optimizer`, before its first step, what is kept of the neurons it trains; how many leaves got some.
+
+        A leaf whose neurons took different numbers of steps has no state; it begins anew, or AttrGraphError is raised.
+        """
         restored = 0
         for name, layer, active in _active_parameters(trained):
             own = self._entries.get(f"{type(optimizer).__name__}/{name}")
@@ -80,7 +85,13 @@ class OptimizerArchive:
                 known = [places[neuron] for neuron in neurons if neuron in places]
                 if not known or not leaf.requires_grad:
                     continue
-                _check_alike(name, own, known, len(neurons))
+                if not _are_alike(own, known, len(neurons)):
+                    if mixed_begin_anew:
+                        continue
+                    raise AttrGraphError(
+                        f"neurons of {name!r} took different numbers of steps and cannot share one optimizer state; "
+                        "give the archive to target_neurons, for a whole network with all its neurons"
+                    )
                 optimizer.state[leaf] = _state_of(own, known, active, leaf, optimizer)
                 restored += 1
         return restored
@@ -155,13 +166,9 @@ def _merged(old: dict[str, Tensor] | None, new: dict[str, Tensor]) -> dict[str, 
     }
 
 
-def _check_alike(name: str, own: dict[str, Tensor], known: list[int], count: int) -> None:
+def _are_alike(own: dict[str, Tensor], known: list[int], count: int) -> bool:
     numbers = [tensor[known] for entry, tensor in own.items() if entry.startswith(NUMBER)]
-    if len(known) < count or any((values != values[0]).any() for values in numbers):
-        raise AttrGraphError(
-            f"neurons of {name!r} took different numbers of steps and cannot share one optimizer state; give the "
-            "archive to target_neurons, for a whole network with all its neurons"
-        )
+    return len(known) == count and not any((values != values[0]).any() for values in numbers)
 
 
 def _state_of(

@@ -1,4 +1,4 @@
-"""One stage of training: the whole network, or the neurons of a set and nothing else.
+"""One stage of training: the whole network, the neurons of a set and nothing else, or by another way (`peers`).
 
 With an archive a neuron's optimizer state (momentum, Adam's moments and count of steps) outlives the stage: selected
 again, the neuron goes on where it was.
@@ -17,9 +17,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from attrgraph_core.attribution.evaluation import evaluation_mode
 from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.peers.peer import Peer
 from attrgraph_core.targeting.neuron_set import NeuronSet
 from attrgraph_core.targeting.optimizer_archive import OptimizerArchive
 from attrgraph_core.targeting.target_neurons import TargetedModel, target_neurons, targetable_layers
+from attrgraph_core.training.counted_flops import counted_flops
 from attrgraph_core.training.data import TrainingData
 from attrgraph_core.training.reproducibility import derive_seed, seeded
 
@@ -73,7 +75,8 @@ class EpochRecord:
 
     `loss` (mean cross entropy) and `train_accuracy` are over the training set, `accuracy` over the test set, both in
     [0, 1]; all three are of the very weights that the epoch ends with, in evaluation mode. `learning_rate` is that of
-    the epoch's first step (0 in epoch 0), and `seconds` the time its steps took, without evaluation and saving.
+    the epoch's first step (0 in epoch 0), and `seconds` the time its steps took, without evaluation and saving. `flops`
+    are those of its steps, forward and backward: of the first one counted, of the others in proportion to samples.
     """
 
     epoch: int
@@ -82,17 +85,22 @@ class EpochRecord:
     train_accuracy: float
     learning_rate: float
     seconds: float
+    flops: int
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """A stage's epochs, from 0 on, and what of the network it trained. Weights include biases."""
+    """A stage's epochs, from 0 on, and what of the network it trained. Weights include biases.
+
+    `stopped_early` says that `is_done` ended it before its last epoch.
+    """
 
     epochs: tuple[EpochRecord, ...]
     trained_neurons: int
     neuron_count: int
     trained_weights: int
     weight_count: int
+    stopped_early: bool = False
 
 
 OnEpoch = Callable[[EpochRecord, dict[str, Tensor]], None]
@@ -109,6 +117,8 @@ def train_stage(
     device: torch.device | None = None,
     on_epoch: OnEpoch | None = None,
     archive: OptimizerArchive | None = None,
+    make_peer: Callable[[nn.Module], Peer] = Peer,
+    is_done: Callable[[nn.Module], bool] | None = None,
 ) -> StageResult:
     """Train `model` in place on cross entropy: in full, or only the neurons of `neuron_set`.
 
@@ -116,7 +126,10 @@ def train_stage(
     whole state dict, on the CPU, under the model's ordinary names. The order of the samples and what dropout draws
     depend on (seed, stage) alone, so that on one CPU a stage repeats bit for bit; PyTorch's random state is as before.
     The model ends on `device` in the mode it came in. The optimizer goes on from the state that `archive` has of the
-    neurons it trains, and at the end the archive has the new one.
+    neurons it trains, and at the end the archive has the new one; where a weight trains as a whole and its neurons took
+    different numbers of steps before, it begins anew.
+    `make_peer` gives another way of training the whole network. `is_done(model)` is asked after each epoch, and ends the
+    stage where it says so; the schedule is that of all epochs.
     Raises AttrGraphError, before any step, for neurons that the network cannot train (see `target_neurons`); and,
     naming stage, epoch, step and learning rate, as soon as a loss is NaN, infinite or a hundred times that of the
     stage's begin: then the model is back at the end of its last good epoch, and the archive as it was.
@@ -133,14 +146,17 @@ def train_stage(
         for module, training in [(module, module.training) for module in model.modules()]:
             stack.callback(setattr, module, "training", training)
         stack.enter_context(seeded(random_seed, device))
-        run = _StageRun(model, targeted, data, settings, stage, device, random_seed)
+        peer = stack.enter_context(make_peer(model))
+        run = _StageRun(model, targeted, peer, data, settings, stage, device, random_seed)
         if archive is not None:
-            archive.restore(targeted or model, run.optimizer)
+            archive.restore(targeted or model, run.optimizer, mixed_begin_anew=targeted is None)
         records: list[EpochRecord] = []
         for epoch in range(settings.epochs + 1):
             records.append(run.epoch(epoch))
             if on_epoch is not None:
                 on_epoch(records[-1], run.good_state)
+            if epoch and is_done is not None and is_done(model):
+                break
         if archive is not None:
             archive.keep(targeted or model, run.optimizer)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -151,6 +167,7 @@ def train_stage(
         neuron_count=neuron_count,
         trained_weights=targeted.trained_weight_count if targeted else sum(weight.numel() for weight in trained),
         weight_count=sum(parameter.numel() for parameter in model.parameters()),
+        stopped_early=len(records) <= settings.epochs,
     )
 
 
@@ -161,13 +178,15 @@ class _StageRun:
         self,
         model: nn.Module,
         targeted: TargetedModel | None,
+        peer: Peer,
         data: TrainingData,
         settings: TrainingSettings,
         stage: int,
         device: torch.device,
         random_seed: int,
     ) -> None:
-        self.model, self.targeted, self.settings, self.stage = model, targeted, settings, stage
+        self.model, self.targeted, self.peer = model, targeted, peer
+        self.settings, self.stage = settings, stage
         self.train_inputs, self.train_labels = data.train_inputs.to(device), data.train_labels.to(device)
         self.test_inputs, self.test_labels = data.test_inputs.to(device), data.test_labels.to(device)
         self.order = torch.Generator().manual_seed(random_seed)
@@ -181,10 +200,11 @@ class _StageRun:
     def epoch(self, epoch: int) -> EpochRecord:
         started = time.perf_counter()
         learning_rate = self.settings.learning_rate_at(self.step, self.step_count) if epoch else 0.0
+        flops = 0
         if epoch:
             self.model.train()
-            for batch in self._shuffled_batches():
-                self._take_step(batch, epoch)
+            self.peer.begin_epoch(epoch)
+            flops = self._take_steps(epoch)
         seconds = time.perf_counter() - started if epoch else 0.0
         loss, train_accuracy = _evaluate(self.model, self.train_inputs, self.train_labels)
         self._check_finite(loss, epoch, learning_rate)
@@ -192,7 +212,16 @@ class _StageRun:
         self.good_state = self._state()
         if epoch == 0:
             self.first_loss = loss
-        return EpochRecord(epoch, loss, accuracy, train_accuracy, learning_rate, seconds)
+        return EpochRecord(epoch, loss, accuracy, train_accuracy, learning_rate, seconds, flops)
+
+    def _take_steps(self, epoch: int) -> int:
+        """All steps of an epoch, and their FLOPs by the first of them."""
+        first, *others = self._shuffled_batches()
+        with counted_flops() as counted:
+            self._take_step(first, epoch)
+        for batch in others:
+            self._take_step(batch, epoch)
+        return round(counted.flops * len(self.train_labels) / len(first))
 
     def _state(self) -> dict[str, Tensor]:
         state = self.targeted.state_dict() if self.targeted else self.model.state_dict()
@@ -207,8 +236,8 @@ class _StageRun:
         learning_rate = self.settings.learning_rate_at(self.step, self.step_count)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        loss = functional.cross_entropy(self.model(self.train_inputs[batch]), self.train_labels[batch])
-        self._check_finite(loss.item(), epoch, learning_rate)
+        watched, loss = self.peer.loss(self.train_inputs[batch], self.train_labels[batch])
+        self._check_finite(watched.item(), epoch, learning_rate)
         self.optimizer.zero_grad()
         if loss.requires_grad:
             loss.backward()

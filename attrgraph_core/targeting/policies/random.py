@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+NEEDS: tuple[str, ...] = ()
+
 
 def select(candidates: pd.DataFrame, count: int, generator: np.random.Generator) -> list[int]:
     """`count` different neurons, all equally likely."""

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+NEEDS: tuple[str, ...] = ("influence",)
+
 
 def select(candidates: pd.DataFrame, count: int, generator: np.random.Generator) -> list[int]:
     """`count` different neurons, drawn one after the other, each with probability proportional to `influence`.

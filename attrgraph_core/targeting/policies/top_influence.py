@@ -3,8 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from attrgraph_core.targeting.ranking import strongest
+
+NEEDS = ("influence",)
+
 
 def select(candidates: pd.DataFrame, count: int, generator: np.random.Generator) -> list[int]:
     """The `count` neurons with the largest `influence`; of equal ones, the lower index."""
-    ranked = candidates.sort_values(["influence", "index"], ascending=[False, True])
-    return ranked["index"].head(count).tolist()
+    return strongest(candidates, "influence", count)

@@ -7,7 +7,16 @@ import pandas as pd
 import pytest
 
 from attrgraph_core.errors import AttrGraphError
-from attrgraph_core.targeting.policies import ENTRY_POINT_GROUP, built_in_policies, load_policy, policy_names
+from attrgraph_core.targeting.policies import (
+    ENTRY_POINT_GROUP,
+    built_in_policies,
+    load_policy,
+    policy_name,
+    policy_names,
+    policy_needs,
+)
+from attrgraph_core.targeting.policies import fisher as fisher_policy
+from attrgraph_core.targeting.scores import SCORES
 
 
 @pytest.fixture
@@ -19,6 +28,13 @@ def candidates():
             "index": [8, 6, 4, 2],
             "influence": [3.0, 0.0, 3.0, 0.0],
             "gradient_norm": [1.0, 5.0, 2.0, 5.0],
+            "magnitude": [4.0, 3.0, 2.0, 1.0],
+            "taylor": [0.0, 1.0, 0.0, 2.0],
+            "fisher": [1.0, 1.0, 1.0, 2.0],
+            "class_error": [0.0, 0.0, 1.0, 0.0],
+            "stages_since": [1, 1, 3, 2],
+            "staleness": [0.5, 2.0, 1.5, 1.0],
+            "query_rank": [1, 2, 0, 2],
         }
     )
 
@@ -28,7 +44,10 @@ def choose(name, candidates, count, seed=0):
 
 
 def test_built_in_policies():
-    assert built_in_policies() == ["gradient_norm", "random", "sampled_influence", "top_influence"]
+    assert built_in_policies() == [
+        "class_error", "fisher", "gradient_norm", "magnitude", "query", "random", "round_robin", "sampled_influence",
+        "staleness_displacement", "taylor", "top_influence",
+    ]  # fmt: skip
 
 
 def test_top_influence_takes_the_lower_index_of_equals(candidates):
@@ -40,9 +59,80 @@ def test_gradient_norm_takes_the_lower_index_of_equals(candidates):
     assert choose("gradient_norm", candidates, 3) == [2, 6, 4]
 
 
-def test_gradient_norm_needs_its_column(candidates):
-    with pytest.raises(AttrGraphError, match="needs a column gradient_norm"):
-        choose("gradient_norm", candidates.drop(columns="gradient_norm"), 1)
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("magnitude", [8, 6, 4]),
+        ("taylor", [2, 6, 4]),
+        ("fisher", [2, 4, 6]),
+        ("class_error", [4, 2, 6]),
+        ("round_robin", [4, 2, 6]),
+        ("staleness_displacement", [6, 4, 2]),
+        ("query", [4, 8, 2]),
+    ],
+)
+def test_ranked_by_a_column(candidates, name, expected):
+    assert choose(name, candidates, 3) == expected
+
+
+@pytest.mark.parametrize("name", built_in_policies())
+def test_every_policy_needs_what_it_says_and_no_more(candidates, name):
+    needs = policy_needs(name)
+    assert needs <= set(SCORES)
+    assert choose(name, candidates[["layer", "index", *sorted(needs)]], 2) == choose(name, candidates, 2)
+    for column in needs - {"influence"}:  # influence is there in any table
+        with pytest.raises(AttrGraphError, match=f"needs a column {column}"):
+            choose(name, candidates.drop(columns=column), 1)
+
+
+@pytest.mark.parametrize(
+    ("spec", "count", "expected"),
+    [
+        # magnitude ranks 8 6 4 2; taylor 2 6 4 8; class_error 4 2 6 8.
+        ({"union": ["magnitude", "taylor"]}, 2, [8, 2]),
+        ({"union": ["magnitude", "taylor"]}, 3, [8, 2, 6]),
+        ({"intersection": ["magnitude", "taylor"]}, 1, [6]),
+        ({"intersection": ["magnitude", "taylor"]}, 2, [6, 4]),
+        ({"difference": ["magnitude", "taylor"]}, 2, [8, 4]),
+        ({"difference": ["magnitude", "taylor"]}, 3, [8, 6, 4]),  # one of the second's three has to be taken
+        ({"inverse": "magnitude"}, 3, [2, 4, 6]),
+        ({"difference": ["magnitude", {"inverse": "class_error"}]}, 1, [6]),
+        ({"union": ["magnitude", "taylor", "class_error"]}, 3, [8, 2, 4]),
+    ],
+)
+def test_combinations(candidates, spec, count, expected):
+    assert choose(spec, candidates, count) == expected
+
+
+def test_a_combination_is_named_and_needs_what_its_policies_need():
+    spec = {"union": ["fisher", {"inverse": "staleness_displacement"}, "random"]}
+    assert policy_name(spec) == "union(fisher, inverse(staleness_displacement), random)"
+    assert policy_needs(spec) == {"fisher", "staleness"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (
+            {"sum": ["random", "random"]},
+            "is no policy: write a name, or one of union, intersection, difference, inverse",
+        ),
+        ({"union": ["random"], "inverse": "random"}, "is no policy"),
+        ({"union": "random"}, "union combines 2 or more policies, not 1"),
+        ({"inverse": ["random", "fisher"]}, "inverse combines 1 policies, not 2"),
+        ({"inverse": "best"}, "unknown policy 'best'"),
+    ],
+)
+def test_refuses_what_is_no_combination(spec, message):
+    with pytest.raises(AttrGraphError, match=message):
+        load_policy(spec)
+
+
+def test_a_policy_from_elsewhere_says_what_it_needs(monkeypatch):
+    path = "attrgraph_core.targeting.policies.fisher:select"
+    assert policy_needs(path) == {"influence", "gradient_norm"}
+    monkeypatch.setattr(fisher_policy.select, "needs", ("fisher",), raising=False)
+    assert policy_needs(path) == {"fisher"}
 
 
 def test_sampled_influence_takes_neurons_without_influence_last(candidates):
@@ -94,6 +184,6 @@ def test_finds_policies_of_other_packages_and_of_users(monkeypatch):
 
 def test_unknown_policy_lists_the_known_ones():
     with pytest.raises(
-        AttrGraphError, match="unknown policy 'best'; known are gradient_norm, random, sampled_influence"
+        AttrGraphError, match="unknown policy 'best'; known are class_error, fisher, gradient_norm, magnitude"
     ):
         load_policy("best")

@@ -1,0 +1,33 @@
+"""What a way of training may change of a stage: what trains in an epoch, and where gradients come from."""
+
+from abc import ABC
+from types import TracebackType
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Peer(ABC):
+    """A way of training `model`, entered for a stage; on leaving, the model is an ordinary one again.
+
+    Of itself it is full training by backpropagation.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Called before the first step of each epoch, from 1."""
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean cross entropy of a batch, which is watched, and the scalar whose gradients train."""
+        found = functional.cross_entropy(self.model(inputs), labels)
+        return found, found
+
+    def __enter__(self) -> "Peer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Undo what was changed of the model."""
