@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from attrgraph_core.attribution.ablation import Kind
-from attrgraph_core.attribution.attribute import device_of
+from attrgraph_core.attribution.checks import device_of
 from attrgraph_core.attribution.evaluation import evaluation_mode
 from attrgraph_core.attribution.layout import network_structure
 from attrgraph_core.attribution.target import make_target
