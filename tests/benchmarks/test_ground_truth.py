@@ -10,7 +10,7 @@ from attrgraph_core.circuits.circuit import Circuit
 from attrgraph_core.evidence.circuit_ablation import CircuitAblation
 from attrgraph_core.evidence.faithfulness import score_circuit
 from benchmarks.ground_truth import QUERIES, area, by_ablation, by_weight, graph_of
-from tests.known_circuits import KNOWN_CIRCUITS, or_gate
+from tests.known_circuits import KNOWN_CIRCUITS, and_gate, or_gate
 
 BUILT = [name for name in KNOWN_CIRCUITS if name != "parity"]
 X0, X1 = ("input", 0, "hidden", 0), ("input", 1, "hidden", 0)
@@ -30,7 +30,8 @@ def test_inputs_of_an_or_gate_do_nothing_alone_and_all_together():
     alone = ablate_edges(known.network, known.inputs, 0, [X0, X1])["effect"].tolist()
     together = ablate_edges(known.network, known.inputs, 0, [X0, X1], together=True)["effect"].tolist()
     assert (alone, together) == ([0.0, 0.0], [1.0, 1.0])
-    ablation = CircuitAblation(known.network, known.inputs, 0, kind="zero")
+    # Zero in the place of the gate's own output is what it is when it is on: the mean of all inputs tells them apart.
+    ablation = CircuitAblation(known.network, known.inputs, 0, kind="mean", reference=and_gate().inputs)
     scores = score_circuit(ablation, Circuit((), (X0, X1, ("hidden", 0, "output", 0))))
     assert (scores.faithfulness, scores.completeness) == pytest.approx((1.0, 1.0))
 
