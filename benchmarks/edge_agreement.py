@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from attrgraph_core import attribute
 from attrgraph_core.attribution.ablation import Kind
-from attrgraph_core.attribution.methods import METHODS
+from attrgraph_core.attribution.methods import EDGE_METHODS
 from attrgraph_core.evidence.agreement import edge_agreement
 from attrgraph_core.evidence.circuit_ablation import CircuitAblation
 from attrgraph_core.evidence.evidence import ranked_edges
@@ -51,10 +51,10 @@ def measure(seed: int) -> dict[tuple[str, Kind], tuple[float, ...]]:
     found = {}
     for kind in KINDS:
         ablation = CircuitAblation(network, inputs[1400:], margin(labels[1400:]), kind=kind)
-        for method in METHODS:
-            graph = attribute(
-                network, inputs[:256], margin(labels[:256]), method=method, baseline=inputs[:1400].mean(dim=0)
-            )
+        for method in EDGE_METHODS:
+            mean = inputs[:1400].mean(dim=0, keepdim=True)
+            # Two, as some ask for a background of several.
+            graph = attribute(network, inputs[:256], margin(labels[:256]), method=method, baseline=mean.repeat(2, 1))
             curve = size_curve(ablation, ranked_edges(graph))
             agreement = edge_agreement(ablation, graph.edges, most=128, seed=seed)
             found[method, kind] = (*agreement, curve.cpr, curve.cmd)

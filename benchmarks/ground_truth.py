@@ -16,10 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from sklearn.metrics import roc_auc_score
 
 from attrgraph_core import AttributionGraph, attribute
-from attrgraph_core.attribution.methods import METHODS
+from attrgraph_core.attribution.methods import EDGE_METHODS
 from attrgraph_core.circuits.circuit import Circuit, Edge
 from attrgraph_core.circuits.communities import core_numbers
 from attrgraph_core.circuits.flow import flow_of
@@ -35,7 +36,8 @@ Scores = dict[Edge, float]
 
 
 def graph_of(known: KnownCircuit, method: str = "deeplift") -> AttributionGraph:
-    return attribute(known.network, known.inputs, known.target, method=method, baseline="zeros")
+    zeros = torch.zeros_like(known.inputs[:2])  # two, as some ask for a background of several
+    return attribute(known.network, known.inputs, known.target, method=method, baseline=zeros)
 
 
 def _named(table, values) -> Scores:
@@ -124,7 +126,7 @@ def table() -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for name, make in KNOWN_CIRCUITS.items():
         known = make()
-        row = {method: area(known, by_weight(graph_of(known, method))) for method in METHODS}
+        row = {method: area(known, by_weight(graph_of(known, method))) for method in EDGE_METHODS}
         graph = graph_of(known)
         row |= {query: area(known, score(graph)) for query, score in QUERIES.items()}
         row |= {f"ablation, {kind}": area(known, by_ablation(known, kind)) for kind in ("zero", "mean")}
