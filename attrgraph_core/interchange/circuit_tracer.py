@@ -72,7 +72,7 @@ def _order(layer: str, names: list[str]) -> tuple[float, str]:
 
 
 def _edge(link: Field, neurons: dict[str, NeuronRow]) -> EdgeRow:
-    ends = []
+    ends: list[str | int] = []
     for name in ("source", "target"):
         node_id = link[name].text()
         if node_id not in neurons:

@@ -35,7 +35,7 @@ def from_networkx(made: nx.DiGraph) -> AttributionGraph:
         missing = [name for name in NEURON_COLUMNS if name not in known]
         if missing:
             raise AttrGraphError(f"node {node!r} has no {missing[0]!r}; a node needs {', '.join(NEURON_COLUMNS)}")
-        neurons.append(tuple(known[name] for name in NEURON_COLUMNS))  # type: ignore[arg-type]
+        neurons.append(tuple(known[name] for name in NEURON_COLUMNS))
     ends = dict(zip(made.nodes, (row[:2] for row in neurons), strict=True))
     edges: list[EdgeRow] = []
     for source, target, known in made.edges(data=True):
@@ -45,4 +45,4 @@ def from_networkx(made: nx.DiGraph) -> AttributionGraph:
         edges.append((*ends[source], *ends[target], weight, known.get("abs_weight", abs(weight))))
     words = {"method": "unknown", "target": "label", "baseline": "unknown", "sample_count": 1,
              "completeness_delta": 0.0}  # fmt: skip
-    return graph_of_rows(neurons, edges, **{name: made.graph.get(name, default) for name, default in words.items()})  # type: ignore[arg-type]
+    return graph_of_rows(neurons, edges, **{name: made.graph.get(name, default) for name, default in words.items()})

@@ -133,7 +133,7 @@ class GraphStore:
             return self._database.explain(query, parameters or {})
         values = check_parameters(query, parameters or {}, given=[*KINDS_OF_ID, "projection"])
         missing = dict.fromkeys(name for name in query.params if name not in values)
-        computed = {query.computed.name: []} if query.computed is not None else {}
+        computed: dict[str, Any] = {query.computed.name: []} if query.computed is not None else {}
         return self._database.explain(query.statements[0], missing | values | computed)
 
     def graph(self, graph_id: str) -> AttributionGraph:
