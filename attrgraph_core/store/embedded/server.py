@@ -21,7 +21,7 @@ from neo4j.exceptions import DriverError, Neo4jError
 from rich.console import Console
 
 from attrgraph_core.errors import AttrGraphError
-from attrgraph_core.store.connection import Connection
+from attrgraph_core.store.connection import Connection, describe_driver_error
 from attrgraph_core.store.embedded import launch
 from attrgraph_core.store.embedded.artefacts import (
     Artefact,
@@ -41,6 +41,7 @@ from attrgraph_core.store.embedded.home import (
 from attrgraph_core.store.embedded.store_exchange import STORE_FOLDERS, undo_cut_exchange
 
 USER = "neo4j"
+CREDENTIALS_EXPIRED = "Neo.ClientError.Security.CredentialsExpired"
 START_TIMEOUT_SECONDS = 120.0
 STOP_TIMEOUT_SECONDS = 60.0
 POLL_SECONDS = 0.1
@@ -308,12 +309,14 @@ class EmbeddedServer:
                 record.uri, auth=(USER, password), connection_timeout=5.0, max_transaction_retry_time=0.0
             ) as driver:
                 driver.execute_query("RETURN 1", database_="neo4j")
-        except neo4j.exceptions.AuthError as error:
-            raise AttrGraphError(
-                f"Neo4j at {record.uri} refuses the password in {self.password_file}: it was changed elsewhere. "
-                "Write the current one into that file."
-            ) from error
-        except (DriverError, Neo4jError):
+        except (DriverError, Neo4jError) as error:
+            if getattr(error, "code", None) == CREDENTIALS_EXPIRED:
+                raise describe_driver_error(error, Connection(record.uri, USER, password, "embedded")) from error
+            if isinstance(error, neo4j.exceptions.AuthError):
+                raise AttrGraphError(
+                    f"Neo4j at {record.uri} refuses the password in {self.password_file}: it was changed elsewhere. "
+                    "Write the current one into that file."
+                ) from error
             return False
         return True
 
