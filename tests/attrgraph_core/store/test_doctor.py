@@ -57,6 +57,15 @@ def test_a_graph_left_behind_is_found_with_its_age(store, run_id, graph):
     assert f"attrgraph runs delete {run_id}" in finding.way_out
 
 
+def test_a_run_that_is_not_all_imported_is_found(store, run_id, graph):
+    store.save(graph, run_id=run_id, stage=1, epoch=0)
+    store.finish_run(run_id, "importing")
+    (finding,) = [f for f in examine(store.connection, None) if f.what == "graphs left behind" and run_id in f.found]
+    assert finding.state is State.advice
+    assert finding.found == f"run {run_id} is 'importing', not all there"
+    assert f"attrgraph db import FOLDER once more, or attrgraph runs delete {run_id}" in finding.way_out
+
+
 def test_versions_that_are_too_old_must_change():
     assert doctor._at_least("Neo4j", "5.25.1 community", (5, 26), "upgrade").state is State.change
     assert doctor._at_least("Neo4j", "2025.01.0 enterprise", (5, 26), "upgrade").state is State.good
