@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import dagster as dg
     import pandas as pd
 
-    from pipelines.experiments import Experiment
+    from pipelines.experiments import Experiment, ExperimentKeys
 
 
 def run(
@@ -30,17 +30,25 @@ def run(
 
     A run that was interrupted goes on after the last step that was finished. The run's weights and tables are kept in
     ./runs (ATTRGRAPH_RUNS), Dagster's history in ./.dagster_home (DAGSTER_HOME).
+
+    A file with variants instead of stages is a comparison: each variant is trained for each seed, and a table shows
+    them at equal epochs and at equal compute. It keeps no graphs, and needs neither Neo4j nor Dagster.
     """
+    from attrgraph_cli.comparison import run_comparison_file
+    from pipelines.comparison_file import is_comparison
     from pipelines.experiments import load_experiment
     from pipelines.feasibility import check_feasible
 
     # Without a terminal there is no width to keep to.
     console = Console() if sys.stdout.isatty() else Console(width=160)
     path = _experiment_path(experiment)
+    if is_comparison(path):
+        run_comparison_file(path, seed, device, check, console)
+        return
     # This file alone: what else lies in its folder may be no experiment, or a broken one.
     os.environ["ATTRGRAPH_EXPERIMENTS"] = str(path.absolute())
     loaded = load_experiment(path)
-    seeds = _seeds(loaded, seed)
+    seeds = seeds_of(loaded, seed)
     with console.status("checking the experiment"):
         from attrgraph_core.training.device import choose_device
 
@@ -71,7 +79,8 @@ def _experiment_path(given: str) -> Path:
     )
 
 
-def _seeds(experiment: "Experiment", given: list[int] | None) -> tuple[int, ...]:
+def seeds_of(experiment: "ExperimentKeys", given: list[int] | None) -> tuple[int, ...]:
+    """All seeds of a file, or those of the command line, which must be among them."""
     unknown = [seed for seed in given or [] if seed not in experiment.seeds]
     if unknown:
         raise AttrGraphError(

@@ -10,22 +10,28 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     PrivateAttr,
+    Tag,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from attrgraph_core.attribution.properties import PROPERTIES
 from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.peers.stage_kinds import STAGE_KINDS
 from attrgraph_core.store.queries import CypherQuery, check_parameters, load_query
+from attrgraph_core.targeting.budget import Budget
+from attrgraph_core.targeting.policies import policy_name
 
 NEURON_COLUMNS = (  # any of these makes a circuit of what a query returns
     {"layer", "index"},
@@ -34,6 +40,7 @@ NEURON_COLUMNS = (  # any of these makes a circuit of what a query returns
 )
 SELECTION_COLUMNS = ("layer", "index", "influence")
 GIVEN_PARAMETERS = ("graph_id", "run_id", "stage_id")  # filled in by the pipeline where a query declares them
+SHORT, LONG = "<number>", "<keys>"  # the two forms of a value; not shown
 RUN_AFFECTING = ("dataset", "model", "training", "attribution", "queries", "stages")
 
 Target = Annotated[str, Field(pattern=r"^(label|class:(0|[1-9][0-9]*))$")]
@@ -122,22 +129,58 @@ class Question(_Section):
         return parameters
 
 
+class BudgetKeys(_Section):
+    """The long form of a budget; a number alone is its share of each layer's neurons."""
+
+    share: float = Field(gt=0, le=1)
+    of: Literal["neurons", "weights", "flops", "bytes"] = "neurons"
+    scope: Literal["layer", "network"] = "layer"
+    coverage: int | None = Field(default=None, ge=1)  # stages in which every neuron trains once
+
+
+BudgetValue = Annotated[
+    Annotated[Annotated[float, Field(gt=0, le=1)], Tag(SHORT)] | Annotated[BudgetKeys, Tag(LONG)],
+    Discriminator(lambda value: LONG if isinstance(value, dict | BudgetKeys) else SHORT),
+]
+
+
 class Selection(Question):
     """How the neurons of a targeted stage are chosen from the last graph of the stage before."""
 
     query: str = "neuron_influence"
-    policy: str
-    budget: float = Field(gt=0, le=1)
+    policy: str | dict[str, Any]
+    budget: BudgetValue
     layers: tuple[str, ...] | None = Field(default=None, min_length=1, strict=False)
 
-    @field_validator("query")
+    @field_validator("policy", mode="before")
     @classmethod
-    def query_selects(cls, name: str) -> str:
-        returned = _analysis_query(name).returns
-        missing = [column for column in SELECTION_COLUMNS if column not in returned]
+    def policy_is_a_name_or_a_combination(cls, policy: object) -> object:
+        try:
+            policy_name(policy)  # type: ignore[arg-type]
+        except AttrGraphError as error:
+            raise ValueError(str(error)) from error
+        return policy
+
+    @field_validator("policy")
+    @classmethod
+    def query_selects(cls, policy: str | dict[str, Any], info: ValidationInfo) -> str | dict[str, Any]:
+        if policy == "query" or "query" not in info.data:  # it takes any rows that name neurons, as every question does
+            return policy
+        name = info.data["query"]
+        missing = [column for column in SELECTION_COLUMNS if column not in _analysis_query(name).returns]
         if missing:
-            raise ValueError(f"query {name!r} cannot select neurons: it returns no column {', '.join(missing)}")
-        return name
+            raise ValueError(
+                f"query {name!r} returns no column {', '.join(missing)} to select neurons by; ask another one, or take "
+                "its rows in their order by policy: query"
+            )
+        return policy
+
+    @property
+    def whole_budget(self) -> Budget:
+        """The budget in its long form."""
+        if isinstance(self.budget, BudgetKeys):
+            return Budget(**self.budget.model_dump())
+        return Budget(self.budget)
 
 
 def _analysis_query(name: str) -> CypherQuery:
@@ -148,19 +191,66 @@ def _analysis_query(name: str) -> CypherQuery:
         raise ValueError(str(error)) from error
 
 
+class CircuitIsStable(_Section):
+    """What is compared from epoch to epoch, and how alike it has to be for how many."""
+
+    similarity: float = Field(default=0.9, gt=0, le=1)
+    epochs: int = Field(default=2, ge=1)
+    of: Literal["edges", "neurons", "probes"] = "edges"
+    top_k: int = Field(default=32, ge=1)
+
+
+class StopWhen(_Section):
+    circuit_is_stable: CircuitIsStable
+
+
+LearningRate = Annotated[
+    Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)], Tag(SHORT)] | Annotated[Literal["scaled"], Tag(LONG)],
+    Discriminator(lambda value: LONG if isinstance(value, str) else SHORT),
+]
+
+
 class Stage(_Section):
-    """A stage: `full` without a selection, `targeted` with one."""
+    """A stage of one of `STAGE_KINDS`; not named, it is `targeted` with a selection and `full` without one."""
 
+    kind: str = "full"
     epochs: int = Field(ge=1)
-    learning_rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    learning_rate: LearningRate | None = None
     select: Selection | None = None
+    layers: int | None = Field(default=None, ge=1)
+    share: float | None = Field(default=None, gt=0, le=1)
+    stop_when: StopWhen | None = None
 
-    @property
-    def kind(self) -> str:
-        return "full" if self.select is None else "targeted"
+    @model_validator(mode="before")
+    @classmethod
+    def with_a_selection_it_is_targeted(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "kind" not in given and given.get("select") is not None:
+            return {"kind": "targeted", **given}
+        return given
+
+    @field_validator("kind")
+    @classmethod
+    def kind_is_known(cls, kind: str) -> str:
+        if kind not in STAGE_KINDS:
+            raise ValueError(f"there is no kind of stage {kind!r}; known are {', '.join(STAGE_KINDS)}")
+        return kind
+
+    @model_validator(mode="after")
+    def options_are_those_of_its_kind(self) -> "Stage":
+        needed = STAGE_KINDS[self.kind].options
+        for option in ("select", "layers", "share"):
+            is_given = getattr(self, option) is not None
+            if option in needed and not is_given:
+                raise ValueError(f"a stage of kind {self.kind!r} needs {option!r}: {STAGE_KINDS[self.kind].meaning}")
+            if is_given and option not in needed:
+                kinds = [name for name, kind in STAGE_KINDS.items() if option in kind.options]
+                raise ValueError(f"{option!r} is for stages of kind {', '.join(kinds)}, not {self.kind!r}")
+        return self
 
 
-class Experiment(_Section):
+class ExperimentKeys(_Section):
+    """What an experiment and a comparison both say."""
+
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)
     description: str = ""
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(default=(0,), min_length=1, strict=False)
@@ -170,8 +260,6 @@ class Experiment(_Section):
     training: Training = Training()
     attribution: Attribution = Attribution()
     evidence: Evidence = Evidence()
-    queries: tuple[Question, ...] = Field(default=(), strict=False)
-    stages: tuple[Stage, ...] = Field(min_length=1, strict=False)
 
     _source: "_Source | None" = PrivateAttr(default=None)
 
@@ -182,15 +270,21 @@ class Experiment(_Section):
             raise ValueError(f"the seeds {list(seeds)} are not all different")
         return seeds
 
+    def where(self, *location: str | int) -> str:
+        """`file:line: key` of a key by the path that leads to it, such as ("stages", 1, "select")."""
+        if self._source is None:
+            return f"experiment {self.name!r}: {_joined(location)}"
+        return self._source.where(location)
+
+
+class Experiment(ExperimentKeys):
+    queries: tuple[Question, ...] = Field(default=(), strict=False)
+    stages: tuple[Stage, ...] = Field(min_length=1, strict=False)
+
     @field_validator("stages")
     @classmethod
-    def first_stage_is_full(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-        if stages[0].select is not None:
-            raise ValueError("the first stage has no graph before it to select from; leave out its 'select'")
-        for position, stage in enumerate(stages[1:], start=2):
-            if stage.select is None:
-                raise ValueError(f"stage {position} needs a 'select' that says which neurons it trains")
-        return stages
+    def stages_follow_each_other(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        return check_stages(stages)
 
     @property
     def config_hash(self) -> str:
@@ -202,12 +296,6 @@ class Experiment(_Section):
         """Everything that changes what a run of one seed gives, as JSON has it."""
         return self.model_dump(mode="json", include=set(RUN_AFFECTING))
 
-    def where(self, *location: str | int) -> str:
-        """`file:line: key` of a key by the path that leads to it, such as ("stages", 1, "select")."""
-        if self._source is None:
-            return f"experiment {self.name!r}: {_joined(location)}"
-        return self._source.where(location)
-
     def run_id(self, seed: int) -> str:
         """The same configuration and seed are the same run: repeating it replaces it."""
         return f"{self.name}-seed-{seed}-{self.config_hash}"
@@ -218,9 +306,27 @@ class Experiment(_Section):
         questions = list(self.queries)
         if position < len(self.stages):
             selection = self.stages[position].select
-            assert selection is not None
-            questions.append(selection)
+            if selection is not None:
+                questions.append(selection)
         return questions
+
+
+def check_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """Raises ValueError, which pydantic gathers, for stages that cannot follow each other."""
+    if stages[0].select is not None:
+        raise ValueError("the first stage has no graph before it to select from; leave out its 'select'")
+    for position, stage in enumerate(stages[1:], start=2):
+        if "kind" not in stage.model_fields_set:
+            raise ValueError(
+                f"stage {position} needs a 'select' that says which neurons it trains, or a 'kind' "
+                f"({', '.join(STAGE_KINDS)})"
+            )
+        if STAGE_KINDS[stage.kind].only_first:
+            raise ValueError(f"stage {position} is of kind {stage.kind!r}, which only the first stage can be")
+    return stages
+
+
+Keys = TypeVar("Keys", bound=ExperimentKeys)
 
 
 def experiments_folder() -> Path:
@@ -235,7 +341,7 @@ def load_experiments(folder: Path | None = None) -> dict[str, Experiment]:
     """
     folder = folder or experiments_folder()
     experiments: dict[str, Experiment] = {}
-    for path in [folder] if folder.is_file() else sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+    for path in [folder] if folder.is_file() else experiment_files(folder):
         experiment = load_experiment(path)
         if experiment.name in experiments:
             first = experiments[experiment.name].where("name")
@@ -248,8 +354,20 @@ def load_experiments(folder: Path | None = None) -> dict[str, Experiment]:
     return experiments
 
 
+def experiment_files(folder: Path) -> list[Path]:
+    """The files of a folder that are experiments, and not comparisons."""
+    from pipelines.comparison_file import is_comparison
+
+    return [path for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]) if not is_comparison(path)]
+
+
 def load_experiment(path: Path) -> Experiment:
     """Read and check one experiment file. Raises AttrGraphError with `file:line: key: what is wrong`, one a line."""
+    return read_experiment_file(path, Experiment)
+
+
+def read_experiment_file(path: Path, keys: type[Keys]) -> Keys:
+    """A file as `keys`, an experiment or a comparison; AttrGraphError as `load_experiment`."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -267,11 +385,11 @@ def load_experiment(path: Path) -> Experiment:
         raise AttrGraphError(f"{path}:1: an experiment is a mapping of keys such as name, dataset, model, stages")
     source = _Source(path, root)
     try:
-        experiment = Experiment.model_validate(content)
+        experiment = keys.model_validate(content)
     except ValidationError as error:
         # A list of which every value is wrong counts as too short, too.
         problems = [found for found in error.errors() if found["type"] != "too_short" or not found["input"]]
-        raise AttrGraphError("\n".join(_describe(problem, source) for problem in problems)) from error
+        raise AttrGraphError("\n".join(_describe(problem, source, keys) for problem in problems)) from error
     experiment._source = source
     return experiment
 
@@ -335,12 +453,13 @@ def _joined(location: tuple[str | int, ...]) -> str:
     return ".".join(map(str, location)) or "experiment"
 
 
-def _describe(problem: Any, source: _Source) -> str:
-    kind, location = problem["type"], problem["loc"]
+def _describe(problem: Any, source: _Source, keys: type[ExperimentKeys]) -> str:
+    kind = problem["type"]
+    location = tuple(part for part in problem["loc"] if part not in (SHORT, LONG))
     words = {
         "missing": "this key is required",
-        "extra_forbidden": f"unknown key; known here are {', '.join(_known_keys(location))}",
-        "invalid_key": f"unknown key; known here are {', '.join(_known_keys(location))}",
+        "extra_forbidden": f"unknown key; known here are {', '.join(_known_keys(location, keys))}",
+        "invalid_key": f"unknown key; known here are {', '.join(_known_keys(location, keys))}",
         "value_error": problem["msg"].removeprefix("Value error, "),
         "tuple_type": f"Input should be a list, not {problem['input']!r}",
         "model_type": f"Input should be a mapping of keys, not {problem['input']!r}",
@@ -366,10 +485,11 @@ def _line_of(node: yaml.Node | None, location: tuple[str | int, ...]) -> int:
     return line
 
 
-def _known_keys(location: tuple[str | int, ...]) -> list[str]:
+def _known_keys(location: tuple[str | int, ...], keys: type[ExperimentKeys]) -> list[str]:
     sections: dict[str, type[BaseModel]] = {
         "dataset": Factory, "model": Factory, "training": Training, "attribution": Attribution,
-        "evidence": Evidence, "queries": Question, "stages": Stage, "select": Selection,
+        "evidence": Evidence, "queries": Question, "stages": Stage, "variants": Stage, "select": Selection, "budget": BudgetKeys, "stop_when": StopWhen,
+        "circuit_is_stable": CircuitIsStable,
     }  # fmt: skip
     named = [str(part) for part in location[:-1] if part in sections]
-    return list((sections[named[-1]] if named else Experiment).model_fields)
+    return list((sections[named[-1]] if named else keys).model_fields)

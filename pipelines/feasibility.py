@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from attrgraph_core.errors import AttrGraphError
-from pipelines.experiments import Experiment, Question, Selection
+from pipelines.experiments import Experiment, Question, Selection, Stage
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,12 +27,14 @@ def check_feasible(experiment: Experiment) -> "tuple[TrainingData, nn.Module]":
     from attrgraph_core.attribution.layout import network_structure
     from attrgraph_core.training.data import load_data
     from attrgraph_core.training.models import build_model
-    from pipelines.graph_run import sample_of
+    from pipelines.attribution_sample import sample_of
+    from pipelines.stage_kind import model_arguments
 
     with _errors_at(experiment, "dataset"):
         data = load_data(experiment.dataset.factory, experiment.dataset.arguments)
     with _errors_at(experiment, "model"):
-        model = build_model(experiment.model.factory, experiment.model.arguments, data, experiment.seeds[0])
+        arguments = model_arguments(experiment, data)
+        model = build_model(experiment.model.factory, arguments, data, experiment.seeds[0])
         with evaluation_mode(model):
             structure = network_structure(model, data.train_inputs[:1])
     with _errors_at(experiment, "attribution", "samples"):
@@ -43,6 +45,8 @@ def check_feasible(experiment: Experiment) -> "tuple[TrainingData, nn.Module]":
         if stage.select is not None:
             _check_question(experiment, stage.select, structure, "stages", position, "select")
             _check_selection(experiment, stage.select, structure, "stages", position, "select")
+        with _errors_at(experiment, "stages", position):
+            _check_kind(stage, model, data)
     with _errors_at(experiment, "model"):
         _check_attribution(experiment, data, model)
     return data, model
@@ -74,6 +78,9 @@ def _check_selection(
     experiment: Experiment, selection: Selection, structure: "NetworkStructure", *location: str | int
 ) -> None:
     """Its policy must be known, and its layers hidden ones."""
+    import numpy as np
+
+    from attrgraph_core.targeting.budget import budget_count, check_coverage
     from attrgraph_core.targeting.policies import load_policy
 
     with _errors_at(experiment, *location, "policy"):
@@ -86,6 +93,29 @@ def _check_selection(
         for layer in selection.layers or ():
             if layer not in hidden:
                 raise AttrGraphError(f"{layer!r} is not a hidden layer of the network; known are {', '.join(hidden)}")
+    budget = selection.whole_budget
+    with _errors_at(experiment, *location, "budget"):
+        for layer in structure.trainable:
+            if layer.name in (selection.layers or hidden) and budget.coverage is not None:
+                count = (
+                    budget_count(budget.share, layer.width) if budget.scope == "layer" else budget.share * layer.width
+                )
+                check_coverage(np.ones(layer.width), count, budget.coverage, f"layer {layer.name!r}")
+
+
+def _check_kind(stage: Stage, model: "nn.Module", data: "TrainingData") -> None:
+    """What its kind asks of the network."""
+    from pipelines.stage_kind import neurons_of_kind, way_of_training
+
+    if stage.kind == "targeted":
+        return
+    if neurons := neurons_of_kind(stage, model, data):
+        from attrgraph_core.targeting.target_neurons import target_neurons
+
+        with target_neurons(model, neurons):
+            return
+    with way_of_training(stage, model, data, 0, None).make_peer(model):
+        pass
 
 
 def _check_attribution(experiment: Experiment, data: "TrainingData", model: "nn.Module") -> None:
@@ -93,7 +123,7 @@ def _check_attribution(experiment: Experiment, data: "TrainingData", model: "nn.
     from attrgraph_core.attribution.attribute import attribute
     from attrgraph_core.graph.sparsify import sparsify
     from attrgraph_core.training.reproducibility import seeded
-    from pipelines.graph_run import baseline_of, sample_of
+    from pipelines.attribution_sample import baseline_of, sample_of
 
     settings = experiment.attribution
     inputs, labels = sample_of(experiment, data)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from attrgraph_core import AttributionGraph, EdgeLimits, attribute_dataset
-from attrgraph_core.attribution.sample import attribution_sample
-from attrgraph_core.training.data import TrainingData
+from attrgraph_core.training.counted_flops import counted_flops
+from pipelines.attribution_sample import baseline_of, sample_of
 from pipelines.experiments import Experiment
 from pipelines.progress import report_progress
 from pipelines.records import Checkpoint, CheckpointsRecord, DatasetRecord, GraphsRecord, SavedGraph
@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     from attrgraph_core.store.graph_writer import StoredGraph
 
 BATCH_SIZE = 512
-
-
-def sample_of(experiment: Experiment, data: TrainingData) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs and labels of the fixed attribution sample: the same for every seed, stage and epoch."""
-    chosen = attribution_sample(data.train_labels.numpy(), experiment.attribution.samples, seed=0)
-    return data.train_inputs[chosen], data.train_labels[chosen]
-
-
-def baseline_of(experiment: Experiment, inputs: torch.Tensor) -> torch.Tensor:
-    """The one input, of shape (...), that attributions are relative to."""
-    return inputs.mean(dim=0) if experiment.attribution.baseline == "mean" else torch.zeros_like(inputs[0])
 
 
 def attribute_checkpoint(
@@ -59,13 +48,16 @@ def run_graphs(
     inputs, labels = sample_of(experiment, data)
     saved: list[SavedGraph] = []
     attribution_seconds = writing_seconds = 0.0
+    flops = 0
     graphs: dict[str, AttributionGraph] = {}
     what = f"stage {stage.stage}: attribution graphs"
     report_progress(what, 0, len(stage.checkpoints))
     for done, checkpoint in enumerate(stage.checkpoints, start=1):
         model = model_at(experiment, seed, data, checkpoint).to(device)
         started = time.perf_counter()
-        graphs = attribute_checkpoint(experiment, model, inputs, labels)
+        with counted_flops() as counted:
+            graphs = attribute_checkpoint(experiment, model, inputs, labels)
+        flops = counted.flops
         attributed = time.perf_counter()
         entries = [
             SavedGraph(
@@ -85,6 +77,7 @@ def run_graphs(
         graphs=tuple(saved),
         attribution_seconds=attribution_seconds,
         writing_seconds=writing_seconds,
+        last_epoch_flops=flops,
     )
     return record, graphs
 

@@ -33,6 +33,7 @@ class Checkpoint(BaseModel):
     train_accuracy: float
     learning_rate: float
     seconds: float
+    flops: int = 0
 
 
 class CheckpointsRecord(Record):
@@ -47,6 +48,7 @@ class CheckpointsRecord(Record):
     weight_count: int
     neuron_set_id: str | None
     seconds: float
+    stopped_early: bool = False  # by `stop_when`
 
     @property
     def last(self) -> Checkpoint:
@@ -75,6 +77,7 @@ class GraphsRecord(Record):
     graphs: tuple[SavedGraph, ...]
     attribution_seconds: float
     writing_seconds: float
+    last_epoch_flops: int = 0  # of attributing the last epoch, from which neurons are chosen
 
     def last_of(self, target: str) -> SavedGraph:
         """The last epoch's graph of a target. Raises KeyError where the stage has none."""
@@ -104,12 +107,16 @@ class CircuitsRecord(Record):
 
 
 class NeuronSetRecord(Record):
-    """The neurons that the next stage trains, and the circuit they were chosen from."""
+    """The neurons that the next stage trains, and the circuit they were chosen from.
 
-    neuron_set_id: str
+    A stage of another kind than `targeted` chooses none: its kind is the policy, and there is no circuit.
+    """
+
+    neuron_set_id: str | None
     stage: int
     neurons: dict[str, tuple[int, ...]]
     policy: str
     budget: float
     set_hash: str
-    circuit_id: str
+    circuit_id: str | None
+    scoring_flops: int = 0  # of all that the choice was made by, the graph included where the policy asks it

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from attrgraph_core.targeting.policies import policy_name
 from pipelines.experiments import Experiment
 from pipelines.records import CheckpointsRecord, GraphsRecord
 from pipelines.run_folder import record_path
@@ -32,13 +33,14 @@ def stage_summary(experiment: Experiment, seed: int, position: int) -> dict[str,
         return None
     checkpoints = CheckpointsRecord.model_validate_json(path.read_text(encoding="utf-8"))
     graphs = GraphsRecord.model_validate_json(graphs_path.read_text(encoding="utf-8"))
-    selection = experiment.stages[position - 1].select
+    stage = experiment.stages[position - 1]
+    selection = stage.select
     total = sum(graph.total_edge_count for graph in graphs.graphs)
     last = graphs.last_of("label")
     return {
         "seed": seed,
         "stage": position,
-        "policy": selection.policy if selection else "all",
+        "policy": policy_name(selection.policy) if selection else _trained_by(stage.kind),
         "trained_neurons": checkpoints.trained_neurons,
         "neurons": checkpoints.neuron_count,
         "weights_trained": checkpoints.trained_weights / checkpoints.weight_count,
@@ -52,6 +54,10 @@ def stage_summary(experiment: Experiment, seed: int, position: int) -> dict[str,
         "edges_kept": sum(graph.edge_count for graph in graphs.graphs) / total,
         "completeness_delta": max(graph.completeness_delta for graph in graphs.graphs),
     }
+
+
+def _trained_by(kind: str) -> str:
+    return "all" if kind == "full" else kind
 
 
 def comparison_table(runs: "pd.DataFrame") -> "pd.DataFrame":

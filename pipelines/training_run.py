@@ -5,17 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from attrgraph_core.errors import AttrGraphError
-from attrgraph_core.targeting.neuron_set import NeuronSet
+from attrgraph_core.targeting.history import updated_history
 from attrgraph_core.targeting.optimizer_archive import OptimizerArchive
 from attrgraph_core.training.data import TrainingData, load_data
 from attrgraph_core.training.models import build_model
-from attrgraph_core.training.stage import EpochRecord, TrainingSettings, train_stage
+from attrgraph_core.training.stage import EpochRecord, train_stage
 from attrgraph_core.training.weights import load_weights, save_weights
 from pipelines.experiments import Experiment
 from pipelines.progress import report_progress
 from pipelines.records import Checkpoint, CheckpointsRecord, DatasetRecord, NeuronSetRecord
 from pipelines.run_folder import run_folder
+from pipelines.stage_kind import model_arguments, settings_of, stop_condition, way_of_training
 
 if TYPE_CHECKING:
     import torch
@@ -34,11 +37,21 @@ def load_checked_data(experiment: Experiment, dataset: DatasetRecord) -> Trainin
 
 
 def model_at(experiment: Experiment, seed: int, data: TrainingData, checkpoint: Checkpoint | None) -> "nn.Module":
-    """The network of a run: with its first weights, or those of a checkpoint."""
-    model = build_model(experiment.model.factory, experiment.model.arguments, data, seed)
+    """The network of a run: with its first weights, or those of a checkpoint; a thin one where it begins with one."""
+    model = build_model(experiment.model.factory, model_arguments(experiment, data), data, seed)
     if checkpoint is not None:
         model.load_state_dict(load_weights(run_folder(experiment.run_id(seed)) / checkpoint.file))
     return model
+
+
+def history_after(run_id: str, position: int) -> pd.DataFrame | None:
+    """When each neuron trained and how far it moved, as stage `position` left it; None before the first."""
+    path = _history_path(run_id, position)
+    return pd.read_parquet(path) if path.exists() else None
+
+
+def _history_path(run_id: str, position: int) -> Path:
+    return run_folder(run_id) / f"stage_{position}" / "history.parquet"
 
 
 def archive_after(run_id: str, position: int) -> OptimizerArchive:
@@ -68,11 +81,9 @@ def run_stage(
     data = load_checked_data(experiment, dataset)
     model = model_at(experiment, seed, data, previous.last if previous else None).to(device)
     stage = experiment.stages[position - 1]
-    settings = TrainingSettings(
-        epochs=stage.epochs,
-        **experiment.training.model_dump() | ({"learning_rate": stage.learning_rate} if stage.learning_rate else {}),
-    )
-    neuron_set = NeuronSet(chosen.neurons, chosen.policy, chosen.budget) if chosen else None
+    way = way_of_training(stage, model, data, seed, chosen.neurons if chosen else None)
+    settings = settings_of(experiment, stage, model, way.neuron_set)
+    before = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
     checkpoints: list[Checkpoint] = []
 
     def keep(record: EpochRecord, state: "dict[str, torch.Tensor]") -> None:
@@ -89,6 +100,7 @@ def run_stage(
             train_accuracy=record.train_accuracy,
             learning_rate=record.learning_rate,
             seconds=record.seconds,
+            flops=record.flops,
         )
         checkpoints.append(checkpoint)
         on_checkpoint(checkpoint)
@@ -98,9 +110,14 @@ def run_stage(
     started = time.perf_counter()
     archive = archive_after(dataset.run_id, position - 1)
     result = train_stage(
-        model, data, settings, neuron_set=neuron_set, seed=seed, stage=position, device=device, on_epoch=keep,
-        archive=archive,
+        model, data, settings, neuron_set=way.neuron_set, seed=seed, stage=position, device=device, on_epoch=keep,
+        archive=archive, make_peer=way.make_peer, is_done=stop_condition(experiment, stage, data),
     )  # fmt: skip
+    history = updated_history(
+        history_after(dataset.run_id, position - 1), before, model.cpu().state_dict(),
+        way.neuron_set.neurons if way.neuron_set else None, position,
+    )  # fmt: skip
+    history.to_parquet(_history_path(dataset.run_id, position))
     archive.save(_archive_path(dataset.run_id, position))
     return CheckpointsRecord(
         run_id=dataset.run_id,
@@ -113,4 +130,5 @@ def run_stage(
         weight_count=result.weight_count,
         neuron_set_id=chosen.neuron_set_id if chosen else None,
         seconds=time.perf_counter() - started,
+        stopped_early=result.stopped_early,
     )

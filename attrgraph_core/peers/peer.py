@@ -1,13 +1,12 @@
 """What a way of training may change of a stage: what trains in an epoch, and where gradients come from."""
 
-from abc import ABC
 from types import TracebackType
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 
-class Peer(ABC):
+class Peer:
     """A way of training `model`, entered for a stage; on leaving, the model is an ordinary one again.
 
     Of itself it is full training by backpropagation.
@@ -18,6 +17,7 @@ class Peer(ABC):
 
     def begin_epoch(self, epoch: int) -> None:
         """Called before the first step of each epoch, from 1."""
+        return
 
     def loss(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The mean cross entropy of a batch, which is watched, and the scalar whose gradients train."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StageKind:
-    """`options` are the keys of the experiment file that the kind needs beside `epochs`; `paper` is where it is from."""
+    """`options` are the keys of the experiment file that the kind needs beside `epochs`; `paper` is its source."""
 
     meaning: str
     options: tuple[str, ...] = ()

@@ -22,8 +22,9 @@ Build = Callable[[Mapping[str, Any]], nn.Module]
 def thin_arguments(build: Build, arguments: Mapping[str, Any], share: float, sample: Tensor) -> dict[str, Any]:
     """The arguments of a network with a dense step of as many FLOPs as a step on `share` of each hidden layer.
 
-    `build(arguments)` makes a network; its widths are what `arguments` has under `hidden` and `channels`. All are scaled
-    alike, then moved one by one to within 1 %. Raises AttrGraphError where there are no widths, or none come as near.
+    `build(arguments)` makes a network; its widths are what `arguments` has under `hidden` and `channels`. All are
+    scaled alike, then moved one by one to within 1 %. Raises AttrGraphError where there are no widths, or none come as
+    near.
     """
     names = [name for name in WIDTH_ARGUMENTS if name in arguments]
     if not names:
@@ -40,8 +41,8 @@ def thin_arguments(build: Build, arguments: Mapping[str, Any], share: float, sam
     error = abs(flops_of(widths) / wanted - 1)
     if error > TOLERANCE:
         raise AttrGraphError(
-            f"no widths near {widths} make a step of the FLOPs of a budget of {share:g}: the nearest are "
-            f"{error:.1%} off; take a wider network or another budget"
+            f"no widths near {widths} make a step of the FLOPs of a share of {share:g}: the nearest are "
+            f"{error:.1%} off; take a wider network or another share"
         )
     return _with_widths(arguments, names, widths)
 

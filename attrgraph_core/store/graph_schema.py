@@ -61,7 +61,7 @@ NODES = {
         ),
     ),
     "Stage": Node(
-        "a stage from 1 on; `kind` is `full` or `targeted`",
+        "a stage from 1 on; `kind` is `full`, `targeted` or another of `STAGE_KINDS`",
         _properties(
             "stage_id: String, position: Long, kind: String",
             "trained_neurons: Long, trained_weights: Long, seconds: Double, dagster_run_id: String",
@@ -108,9 +108,10 @@ NODES = {
         ),
     ),
     "NeuronSet": Node(
-        "the neurons that a policy chose from circuits",
+        "the neurons that a policy chose from circuits; `scoring_flops` is what its scores took",
         _properties(
-            "neuron_set_id: String, run_id: String, set_hash: String, policy: String, budget: Double, size: Long"
+            "neuron_set_id: String, run_id: String, set_hash: String, policy: String, budget: Double, size: Long",
+            "scoring_flops: Long",
         ),
     ),
     "SchemaVersion": Node(

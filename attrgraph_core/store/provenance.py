@@ -31,6 +31,8 @@ class ChosenNeurons(Protocol):
     def budget(self) -> float: ...
     @property
     def set_hash(self) -> str: ...
+    @property
+    def scoring_flops(self) -> int | None: ...
 
 
 def write_stage(database: Database, run_id: str, position: int, kind: str | None, properties: Mapping[str, Any]) -> str:
@@ -125,6 +127,7 @@ def write_neuron_set(database: Database, run_id: str, circuit_ids: Iterable[str]
         policy=chosen.policy,
         budget=float(chosen.budget),
         size=len(neurons),
+        scoring_flops=chosen.scoring_flops,
     )
     for batch in _batches(neurons):
         database.write("write_neuron_set_members", run_id=run_id, neuron_set_id=neuron_set_id, **batch)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import operator
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from attrgraph_core.errors import AttrGraphError
@@ -14,6 +14,7 @@ from attrgraph_core.errors import AttrGraphError
 class NeuronSet:
     """Neurons by layer, `{"fc1": (3, 17)}`, with the policy and the budget (share of a layer) that chose them.
 
+    `scoring_flops` are those of the scores that they were chosen by, where somebody counted them.
     Layers and indices are kept sorted. Raises AttrGraphError for an empty set, a layer without neurons, and an index
     that is negative, given twice or not a whole number; whether the network has them, `target_neurons` checks.
     """
@@ -21,6 +22,7 @@ class NeuronSet:
     neurons: dict[str, tuple[int, ...]]
     policy: str
     budget: float
+    scoring_flops: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "neurons", sorted_neurons(self.neurons))
@@ -36,14 +38,18 @@ class NeuronSet:
         return hashlib.sha256(json.dumps(self.neurons, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
-        return json.dumps({"neurons": self.neurons, "policy": self.policy, "budget": self.budget})
+        return json.dumps(asdict(self))
 
     @staticmethod
     def from_json(text: str) -> "NeuronSet":
         """The set that `to_json` wrote; AttrGraphError where the text is something else."""
         try:
             content: dict[str, Any] = json.loads(text)
-            return NeuronSet(dict(content["neurons"]), str(content["policy"]), float(content["budget"]))
+            flops = content.get("scoring_flops")
+            return NeuronSet(
+                dict(content["neurons"]), str(content["policy"]), float(content["budget"]),
+                None if flops is None else int(flops),
+            )  # fmt: skip
         except (ValueError, KeyError, TypeError) as error:
             raise AttrGraphError(f"no neuron set in JSON ({type(error).__name__}: {error}): {text[:80]!r}") from error
 

@@ -128,8 +128,8 @@ def train_stage(
     The model ends on `device` in the mode it came in. The optimizer goes on from the state that `archive` has of the
     neurons it trains, and at the end the archive has the new one; where a weight trains as a whole and its neurons took
     different numbers of steps before, it begins anew.
-    `make_peer` gives another way of training the whole network. `is_done(model)` is asked after each epoch, and ends the
-    stage where it says so; the schedule is that of all epochs.
+    `make_peer` gives another way of training the whole network. `is_done(model)` is asked after each epoch, and ends
+    the stage where it says so; the schedule is that of all epochs.
     Raises AttrGraphError, before any step, for neurons that the network cannot train (see `target_neurons`); and,
     naming stage, epoch, step and learning rate, as soon as a loss is NaN, infinite or a hundred times that of the
     stage's begin: then the model is back at the end of its last good epoch, and the archive as it was.

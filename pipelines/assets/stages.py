@@ -25,7 +25,7 @@ from pipelines.records import CheckpointsRecord, CircuitsRecord, DatasetRecord, 
 from pipelines.resources import DeviceResource, GraphStoreResource
 from pipelines.run_tag import tag_run
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 
 
 def stage_assets(position: int, is_last: bool) -> list[dg.AssetsDefinition]:
@@ -87,6 +87,8 @@ def checkpoints_asset(position: int) -> dg.AssetsDefinition:
                 "trained_neurons": record.trained_neurons,
                 "share_of_weights_trained": record.trained_weights / record.weight_count,
                 "seconds": record.seconds,
+                "flops": sum(checkpoint.flops for checkpoint in record.checkpoints),
+                "stopped_early": record.stopped_early,
                 "epochs_picture": picture_metadata(figure),
             },
         )
@@ -220,6 +222,7 @@ def neuron_set_asset(position: int) -> dg.AssetsDefinition:
         ins={
             "dataset": dg.AssetIn("dataset"),
             "checkpoints": dg.AssetIn(f"stage_{position}_checkpoints"),
+            "graphs": dg.AssetIn(f"stage_{position}_attribution_graphs"),
             "circuits": dg.AssetIn(f"stage_{position}_circuits"),
         },
         description="The neurons that the next stage trains, chosen by its policy from what its query returned.",
@@ -229,6 +232,7 @@ def neuron_set_asset(position: int) -> dg.AssetsDefinition:
         graph_store: GraphStoreResource,
         dataset: DatasetRecord,
         checkpoints: CheckpointsRecord,
+        graphs: GraphsRecord,
         circuits: CircuitsRecord,
     ) -> Iterator[dg.Output[NeuronSetRecord]]:
         from pipelines.circuit_run import run_selection
@@ -237,7 +241,7 @@ def neuron_set_asset(position: int) -> dg.AssetsDefinition:
         if position >= len(experiment.stages):
             return
         with failures_named(), graph_store.open() as store:
-            record, candidates = run_selection(experiment, seed, dataset, checkpoints, circuits, store)
+            record, candidates = run_selection(experiment, seed, dataset, checkpoints, graphs, circuits, store)
         chosen = candidates[candidates["chosen"]].sort_values("influence", ascending=False)
         yield dg.Output(
             record,
@@ -245,6 +249,7 @@ def neuron_set_asset(position: int) -> dg.AssetsDefinition:
                 "neurons": sum(map(len, record.neurons.values())),
                 "policy": record.policy,
                 "budget": record.budget,
+                "scoring_flops": record.scoring_flops,
                 "set_hash": record.set_hash,
                 "mean_influence_of_chosen": float(chosen["influence"].mean()),
                 "mean_influence_of_all": float(candidates["influence"].mean()),

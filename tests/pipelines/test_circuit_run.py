@@ -120,7 +120,9 @@ def test_circuits_and_the_neurons_chosen_from_them(trained: TrainedStage, store:
         assert kept.columns.tolist() == table.columns.tolist()
         assert len(kept) == circuit.row_count == len(table) > 0
 
-    chosen, candidates = run_selection(experiment, 0, trained.dataset, trained.checkpoints, record, store)
+    chosen, candidates = run_selection(
+        experiment, 0, trained.dataset, trained.checkpoints, trained.graphs, record, store
+    )
     table = tables["2. neuron_influence (label)"].set_index(["layer", "index"])["influence"]
     assert chosen.neurons == {
         "fc1": tuple(sorted(table["fc1"].nlargest(3).index)),
@@ -140,7 +142,7 @@ def test_a_query_without_an_answer_selects_nothing(small_experiment: Path, store
     record, tables = run_circuits(trained.experiment, trained.graphs, store)
     assert [len(table) for table in tables.values()] == [5, 0]
     with pytest.raises(AttrGraphError) as raised:
-        run_selection(trained.experiment, 0, trained.dataset, trained.checkpoints, record, store)
+        run_selection(trained.experiment, 0, trained.dataset, trained.checkpoints, trained.graphs, record, store)
     assert str(raised.value) == (
         f"query 'growing_neurons' returned no neuron of fc1, fc2 from graph {trained.graphs.last_of('label').graph_id} "
         "(0 rows in all), so there is nothing to choose by; ask another query or with other parameters, or name in "
@@ -158,10 +160,12 @@ def test_a_query_of_one_layer_needs_its_layer_named(small_experiment: Path, stor
     trained = trained_with(small_experiment, f"{{{asked}}}", store)
     record, _ = run_circuits(trained.experiment, trained.graphs, store)
     with pytest.raises(AttrGraphError, match=r"^query 'top_influential_neurons' returned no neuron of fc1 from graph "):
-        run_selection(trained.experiment, 0, trained.dataset, trained.checkpoints, record, store)
+        run_selection(trained.experiment, 0, trained.dataset, trained.checkpoints, trained.graphs, record, store)
     trained = trained_with(small_experiment, f"{{{asked}, layers: [fc2]}}", store)
     record, _ = run_circuits(trained.experiment, trained.graphs, store)
-    chosen, _ = run_selection(trained.experiment, 0, trained.dataset, trained.checkpoints, record, store)
+    chosen, _ = run_selection(
+        trained.experiment, 0, trained.dataset, trained.checkpoints, trained.graphs, record, store
+    )
     assert {layer: len(indices) for layer, indices in chosen.neurons.items()} == {"fc2": 2, "output": 10}
 
 
@@ -170,7 +174,9 @@ def test_a_query_that_computes_selects_with_its_parameters(small_experiment: Pat
     asked = "query: path_mass, target: 'class:3', parameters: {top_k: 1000, output: 3, kind: unit}"
     trained = trained_with(small_experiment, f"{{{asked}, policy: top_influence, budget: 0.25}}", store)
     record, _ = run_circuits(trained.experiment, trained.graphs, store)
-    chosen, _ = run_selection(trained.experiment, 0, trained.dataset, trained.checkpoints, record, store)
+    chosen, _ = run_selection(
+        trained.experiment, 0, trained.dataset, trained.checkpoints, trained.graphs, record, store
+    )
     mass = path_mass(store.graph(trained.graphs.last_of("class:3").graph_id), output=3)
     of_layer = mass[mass["layer"] == "fc1"].set_index("index")["mass"]
     assert chosen.neurons["fc1"] == tuple(sorted(of_layer.nlargest(3).index))
@@ -219,7 +225,7 @@ def test_only_layers_of_the_graph_are_chosen_from(
     check_feasible(experiment)
     trained = TrainedStage(experiment, store)
     record, _ = run_circuits(experiment, trained.graphs, store)
-    chosen, _ = run_selection(experiment, 0, trained.dataset, trained.checkpoints, record, store)
+    chosen, _ = run_selection(experiment, 0, trained.dataset, trained.checkpoints, trained.graphs, record, store)
     assert {layer: len(indices) for layer, indices in chosen.neurons.items()} == {"hidden": 2, "first": 3, "second": 3}
     cpu = torch.device("cpu")
     targeted = run_stage(experiment, 0, 2, trained.dataset, trained.checkpoints, chosen, cpu, lambda checkpoint: None)

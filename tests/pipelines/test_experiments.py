@@ -129,11 +129,44 @@ STRONGEST_PATHS = (
          "18: stages.1.select.layers: the list is empty; leave the key out or give one value at least"),
         (11, "    target: class:03",
          "11: queries.0.target: String should match pattern '^(label|class:(0|[1-9][0-9]*))$', not 'class:03'"),
+        (16, "      policy: {sum: [random, random]}",
+         "16: stages.1.select.policy: {'sum': ['random', 'random']} is no policy: write a name, or one of union, "
+         "intersection, difference, inverse with policies"),
+        (16, "      policy: {union: [random]}",
+         "16: stages.1.select.policy: union combines 2 or more policies, not 1: {'union': ['random']}"),
+        (17, "      budget: {share: 2}",
+         "17: stages.1.select.budget.share: Input should be less than or equal to 1, not 2"),
+        (17, "      budget:\n        share: 0.5\n        of: time",
+         "19: stages.1.select.budget.of: Input should be 'neurons', 'weights', 'flops' or 'bytes', not 'time'"),
+        (17, "      budget: {share: 0.5, covers: 2}",
+         "17: stages.1.select.budget.covers: unknown key; known here are share, of, scope, coverage"),
+        (17, "      budget: {of: weights}", "17: stages.1.select.budget.share: this key is required"),
+        # stages of other kinds
+        (13, "  - {kind: haed, epochs: 1}",
+         "13: stages.0.kind: there is no kind of stage 'haed'; known are full, targeted, head, top_layers, "
+         "random_layers, meprop, drtp, thin"),
+        (13, "  - {kind: meprop, epochs: 1}",
+         "13: stages.0: a stage of kind 'meprop' needs 'share': all weights, by a `share` of each hidden layer's "
+         "output gradient"),
+        (13, "  - {kind: head, epochs: 1, layers: 2}",
+         "13: stages.0: 'layers' is for stages of kind top_layers, random_layers, not 'head'"),
+        (13, "  - {epochs: 1, learning_rate: slow}",
+         "13: stages.0.learning_rate: Input should be 'scaled', not 'slow'"),
+        (13, "  - {epochs: 1, learning_rate: 0}",
+         "13: stages.0.learning_rate: Input should be greater than 0, not 0"),
+        (13, "  - {epochs: 1, stop_when: {circuit_is_stable: {of: colours}}}",
+         "13: stages.0.stop_when.circuit_is_stable.of: Input should be 'edges', 'neurons' or 'probes', not 'colours'"),
+        (13, "  - {epochs: 1, stop_when: {loss_is: 0}}",
+         "13: stages.0.stop_when.circuit_is_stable: this key is required\n"
+         "small.yaml:13: stages.0.stop_when.loss_is: unknown key; known here are circuit_is_stable"),
         # stages that do not follow each other
+        (13, "  - epochs: 2\n  - {kind: thin, share: 0.5, epochs: 1}",
+         "12: stages: stage 2 is of kind 'thin', which only the first stage can be"),
         (13, "  - {epochs: 2, select: {policy: random, budget: 1}}",
          "12: stages: the first stage has no graph before it to select from; leave out its 'select'"),
         (14, "  - epochs: 4\n  - epochs: 1",
-         "12: stages: stage 2 needs a 'select' that says which neurons it trains"),
+         "12: stages: stage 2 needs a 'select' that says which neurons it trains, or a 'kind' (full, targeted, head, "
+         "top_layers, random_layers, meprop, drtp, thin)"),
         # queries and what they are asked with
         (10, "  - query: ../ingest/delete_run",
          "10: queries.0.query: there is no query 'analysis/../ingest/delete_run'; known are analysis, export, "
@@ -142,8 +175,8 @@ STRONGEST_PATHS = (
          "10: queries.0.query: query 'graph_sizes' returns no neurons to make a circuit of: it needs the columns layer "
          "and index, neurons, or those of edges, and has graph_id, node_count, edge_count"),
         (16, "      query: strongest_paths\n      policy: random",
-         "16: stages.1.select.query: query 'strongest_paths' cannot select neurons: it returns no column layer, index, "
-         "influence"),
+         "17: stages.1.select.policy: query 'strongest_paths' returns no column layer, index, influence to select "
+         "neurons by; ask another one, or take its rows in their order by policy: query"),
         (11, "    parameters: {top: 5}",
          "11: queries.0.parameters: query 'strongest_paths' has no parameter 'top'; did you mean 'top_k'? "
          + STRONGEST_PATHS),

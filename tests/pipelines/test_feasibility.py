@@ -157,8 +157,13 @@ def complaint(file: Path, before: str, after: str) -> str:
         ("budget: 0.25", "budget: 0.25\n      target: class:12",
          "19: stages.1.select.target: 'class:12' is outside the 10 classes (class:0 to class:9)"),
         ("policy: top_influence", "policy: best",
-         "17: stages.1.select.policy: unknown policy 'best'; known are gradient_norm, random, sampled_influence, "
-         "top_influence and package.module:function"),
+         "17: stages.1.select.policy: unknown policy 'best'; known are class_error, fisher, gradient_norm, "),
+            ("budget: 0.25", "budget: {share: 0.25, coverage: 3}",
+             "18: stages.1.select.budget: the budget cannot train every neuron of layer 'fc1' once in 3 stages: that "
+             "takes 4; raise 'share' or 'coverage'"),
+            ("policy: top_influence", "policy: {inverse: best}", "17: stages.1.select.policy: unknown policy 'best'"),
+            ("  - epochs: 2", "  - {epochs: 2, kind: random_layers, layers: 3}",
+             "14: stages.0: layers is 3; the network has 2 hidden layers to draw"),
         ("layers: [fc1]", "layers: [fc1, output]",
          "19: stages.1.select.layers: 'output' is not a hidden layer of the network; known are fc1, fc2"),
         ("[12, 8]", "[]",

@@ -1,4 +1,4 @@
-"""The neurons whose removal would change the loss most, to first order: mean of |a dL/da| (Molchanov et al., ICLR 2017)."""
+"""The neurons whose removal would change the loss most, to first order (Molchanov et al., ICLR 2017)."""
 
 import numpy as np
 import pandas as pd

@@ -13,11 +13,11 @@ from attrgraph_core.targeting.target_neurons import targetable_layers
 def signed_contributions(
     model: nn.Module, inputs: Tensor, score: Callable[[Tensor, slice], Tensor], batch_size: int = 512
 ) -> dict[str, Tensor]:
-    """By layer `Σ_positions a ∂F/∂a` of each sample and neuron, (samples, neurons); a layer that is not called has zeros.
+    """By layer `Σ_positions a ∂F/∂a` of each sample and neuron, (samples, neurons); zeros of a layer not called.
 
     `a` is the output of a linear layer or convolution; below a ReLU its product with the derivative is that of the
-    ReLU's own output. `score(class scores, rows)` gives F summed over the samples of a batch. Modes and gradients of the
-    model are as before.
+    ReLU's own output. `score(class scores, rows)` gives F summed over the samples of a batch. Modes and gradients of
+    the model are as before.
     """
     layers = targetable_layers(model)
     device = next(model.parameters()).device

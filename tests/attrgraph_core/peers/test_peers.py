@@ -105,7 +105,7 @@ def test_drtp_refuses_what_it_cannot_run_layer_by_layer():
     class Own(nn.Module):
         pass
 
-    with pytest.raises(AttrGraphError, match="an nn.Sequential, layer by layer, and not a Own"):
+    with pytest.raises(AttrGraphError, match=r"an nn\.Sequential, layer by layer, and not a Own"):
         DirectRandomTargetProjection(Own(), 3, 0)
     with pytest.raises(AttrGraphError, match="none inside others"):
         DirectRandomTargetProjection(nn.Sequential(nn.Sequential(nn.Linear(2, 2)), nn.Linear(2, 3)), 3, 0)
