@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def run_comparison_file(path: Path, seed: list[int] | None, device: str, check: bool, console: Console) -> None:
+def run_comparison_file(
+    path: Path, seed: list[int] | None, fresh: bool, device: str, check: bool, console: Console
+) -> None:
     """Check a comparison file, train its variants and print the table."""
     from attrgraph_cli.run import seeds_of
     from attrgraph_core.errors import AttrGraphError
@@ -37,7 +39,7 @@ def run_comparison_file(path: Path, seed: list[int] | None, device: str, check: 
         )
         return
     with progress_bars(console):
-        curves = run_comparison(comparison, seeds, chosen)
+        curves = run_comparison(comparison, seeds, chosen, fresh=fresh)
     console.print(_as_rich(comparison_summary(curves)))
     console.print(
         "FLOPs are counted, those of scoring included. The std is over seeds.\n"

@@ -43,7 +43,7 @@ def run(
     console = Console() if sys.stdout.isatty() else Console(width=160)
     path = _experiment_path(experiment)
     if is_comparison(path):
-        run_comparison_file(path, seed, device, check, console)
+        run_comparison_file(path, seed, fresh, device, check, console)
         return
     # This file alone: what else lies in its folder may be no experiment, or a broken one.
     os.environ["ATTRGRAPH_EXPERIMENTS"] = str(path.absolute())

@@ -6,6 +6,7 @@ the last epoch that is not beyond what the cheapest spends in all. Nothing is re
 chosen by its accuracy.
 """
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,11 +38,14 @@ if TYPE_CHECKING:
 COLUMNS = ["variant", "seed", "epoch", "stage", "kind", "accuracy", "loss", "flops", "scoring_flops", "seconds"]
 
 
-def run_comparison(comparison: Comparison, seeds: tuple[int, ...], device: "torch.device") -> pd.DataFrame:
+def run_comparison(
+    comparison: Comparison, seeds: tuple[int, ...], device: "torch.device", *, fresh: bool = False
+) -> pd.DataFrame:
     """A row a variant, seed and epoch (0 is before any step), with `COLUMNS`; kept as `curves.parquet`.
 
-    `flops` are those spent so far, `scoring_flops` the part of them that choosing neurons took; `accuracy` is over the
-    test set.
+    A variant and seed that was trained before, of the same configuration and data, is read and not trained again,
+    unless `fresh`: what was interrupted goes on where it was. `flops` are those spent so far, `scoring_flops` the part
+    of them that choosing neurons took; `accuracy` is over the test set.
     """
     data = load_data(comparison.dataset.factory, comparison.dataset.arguments)
     rows = []
@@ -49,14 +53,29 @@ def run_comparison(comparison: Comparison, seeds: tuple[int, ...], device: "torc
     for seed in seeds:  # interleaved: what is cut short has all variants
         for variant in comparison.variants:
             report_progress("comparison", len(rows), total, f"{variant}, seed {seed}")
-            curve = pd.DataFrame(_curve(comparison.experiment_of(variant), data, seed, device))
-            rows.append(curve.assign(variant=variant, seed=seed))
+            experiment = comparison.experiment_of(variant)
+            kept = f"{variant}-seed-{seed}-{experiment.config_hash}-{data.fingerprint[:12]}.parquet"
+            path = curves_path(comparison).parent / kept
+            if fresh or not path.exists():
+                curve = pd.DataFrame(_curve(experiment, data, seed, device))
+                _write_whole(curve.assign(variant=variant, seed=seed), path)
+            rows.append(pd.read_parquet(path))
     report_progress("comparison", total, total)
     curves = pd.concat(rows, ignore_index=True)[COLUMNS]
-    path = curves_path(comparison)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    curves.to_parquet(path)
+    _write_whole(curves, curves_path(comparison))
     return curves
+
+
+def _write_whole(table: pd.DataFrame, path: Path) -> None:
+    """Write a table so that a reader sees the old one or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        table.to_parquet(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def curves_path(comparison: Comparison) -> Path:

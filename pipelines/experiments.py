@@ -363,6 +363,10 @@ def experiment_files(folder: Path) -> list[Path]:
 
 def load_experiment(path: Path) -> Experiment:
     """Read and check one experiment file. Raises AttrGraphError with `file:line: key: what is wrong`, one a line."""
+    from pipelines.comparison_file import is_comparison
+
+    if is_comparison(path):
+        raise AttrGraphError(f"{path} is a comparison of variants, and no experiment; `attrgraph run {path}` runs it")
     return read_experiment_file(path, Experiment)
 
 

@@ -4,12 +4,14 @@ FLOPs are those that a neuron adds to a step: two for each weight and position. 
 lead down to the neuron are shared, and belong to none.
 """
 
+from collections.abc import Mapping
+
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from attrgraph_core.attribution.evaluation import evaluation_mode
-from attrgraph_core.targeting.target_neurons import targetable_layers
+from attrgraph_core.targeting.target_neurons import Layer, targetable_layers
 
 KEPT_TENSORS = 4  # of a trained weight: its copy as a leaf, its gradient, and the two moments of Adam
 
@@ -47,13 +49,15 @@ def multiplications(model: nn.Module, inputs: Tensor) -> dict[str, int]:
     return {name: layer.weight.numel() * positions[name] for name, layer in layers.items()}
 
 
-def _positions(model: nn.Module, layers: dict[str, nn.Module], inputs: Tensor) -> dict[str, int]:  # type: ignore[type-arg]
+def _positions(model: nn.Module, layers: Mapping[str, Layer], inputs: Tensor) -> dict[str, int]:
     found = dict.fromkeys(layers, 0)
     hooks = []
     for name, layer in layers.items():
 
-        def count(module: nn.Module, arguments: object, output: Tensor, name: str = name) -> None:
-            found[name] += output.numel() // module.weight.shape[0]  # type: ignore[union-attr,operator]
+        def count(
+            module: nn.Module, arguments: object, output: Tensor, name: str = name, width: int = len(layer.weight)
+        ) -> None:
+            found[name] += output.numel() // width
 
         hooks.append(layer.register_forward_hook(count))
     try:

@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from attrgraph_core.peers.stage_kinds import STAGE_KINDS
+from attrgraph_core.targeting.policies import built_in_policies
 from attrgraph_core.targeting.target_neurons import KINDS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "targeting.md").read_text(encoding="utf-8")
@@ -38,3 +40,10 @@ def test_every_kind_of_layer_is_named():
     for kind in KINDS:
         name = kind.__name__
         assert name in table or name in ("BatchNorm2d", "BatchNorm3d"), name
+
+
+def test_every_policy_and_every_kind_of_stage_is_named():
+    policies = PAGE[PAGE.index("## Policies") : PAGE.index("Sets combine")]
+    assert set(re.findall(r"^\| `(\w+)`", policies, re.MULTILINE)) == set(built_in_policies())
+    kinds = PAGE[PAGE.index("## Other kinds of stage") : PAGE.index("`stop_when")]
+    assert re.findall(r"^\| `(\w+)`", kinds, re.MULTILINE) == list(STAGE_KINDS)

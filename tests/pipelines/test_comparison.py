@@ -1,15 +1,20 @@
 """Comparisons: the file, the curves of small variants on real data, and a table worked by hand."""
 
+import io
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 
+from attrgraph_cli.comparison import run_comparison_file
 from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.peers.stage_kinds import STAGE_KINDS
 from pipelines.comparison import comparison_summary, curves_path, run_comparison
 from pipelines.comparison_file import is_comparison, load_comparison
 from pipelines.experiments import load_experiments
+from pipelines.feasibility import check_feasible
 
 FILE = """\
 name: both
@@ -54,6 +59,15 @@ def test_a_comparison_is_no_experiment_of_its_folder(file: Path):
     assert is_comparison(file)
     with pytest.raises(AttrGraphError, match="no experiment files"):
         load_experiments(file.parent)
+    with pytest.raises(AttrGraphError, match="is a comparison of variants, and no experiment"):
+        load_experiments(file)
+
+
+def test_the_comparison_that_comes_with_the_project_can_run():
+    comparison = load_comparison(Path(__file__).parents[2] / "experiments" / "compare.yaml")
+    for variant in ("thin", "top_influence_covering", "random_layers", "meprop", "drtp"):
+        check_feasible(comparison.experiment_of(variant))
+    assert {stage.kind for stages in comparison.variants.values() for stage in stages} == set(STAGE_KINDS)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +111,25 @@ def test_curves(file: Path):
     thin = one.get_group("thin")["flops"].diff().tolist()[1:]
     assert all(abs(flops / targeted - 1) <= 0.01 for flops in thin)
     assert (one["accuracy"].last() > one["accuracy"].first()).all()
+
+
+def test_what_was_trained_is_not_trained_again(file: Path, monkeypatch: pytest.MonkeyPatch):
+    comparison = load_comparison(file)
+    curves = run_comparison(comparison, (0,), torch.device("cpu"))
+    console = Console(record=True, width=160, file=io.StringIO())
+    with monkeypatch.context() as changed:
+        changed.setattr("pipelines.comparison.train_stage", None)
+        pd.testing.assert_frame_equal(run_comparison(comparison, (0,), torch.device("cpu")), curves)
+        run_comparison_file(file, [0], False, "cpu", False, console)
+        with pytest.raises(TypeError, match="not callable"):
+            run_comparison(comparison, (0,), torch.device("cpu"), fresh=True)
+    printed = console.export_text()
+    last = curves[curves["epoch"] == 3].set_index("variant")
+    for variant in ("full", "covering", "thin"):
+        assert f"{last.loc[variant, 'accuracy']:.4f}" in printed
+        assert variant in printed
+    run_comparison_file(file, [0], False, "cpu", True, console)
+    assert "comparison 'both' is valid: 3 variants, seeds [0]" in console.export_text()
 
 
 def test_the_table_at_equal_epochs_and_at_equal_compute():

@@ -12,7 +12,11 @@ import torch
 
 from attrgraph_core.store.connection import Connection
 from attrgraph_core.store.graph_store import GraphStore
+from attrgraph_core.training.data import load_data
+from attrgraph_core.training.models import build_model
 from attrgraph_core.training.weights import load_weights
+from pipelines.experiments import load_experiment
+from pipelines.stage_kind import settings_of, way_of_training
 
 STAGES = """\
 stages:
@@ -33,6 +37,28 @@ stages:
   - {kind: random_layers, layers: 1, epochs: 1}
   - {kind: full, epochs: 1}
 """
+
+
+def test_a_scaled_rate_and_the_neurons_of_a_kind(small_experiment: Path):
+    stages = "stages:\n  - {epochs: 2}\n  - {kind: head, epochs: 1, learning_rate: scaled}\n"
+    stages += "  - {kind: top_layers, layers: 2, epochs: 1, learning_rate: 0.5}\n"
+    text = small_experiment.read_text(encoding="utf-8").partition("stages:")[0]
+    small_experiment.write_text(text + stages, encoding="utf-8")
+    experiment = load_experiment(small_experiment)
+    data = load_data("digits")
+    model = build_model("mlp", {"hidden": [12, 8]}, data, 0)
+    full, head, top = experiment.stages
+    ways = [way_of_training(stage, model, data, 0, None) for stage in experiment.stages]
+    assert ways[0].neuron_set is None
+    assert ways[1].neuron_set is not None
+    assert ways[1].neuron_set.neurons == {"output": tuple(range(10))}
+    assert ways[2].neuron_set is not None
+    assert ways[2].neuron_set.neurons == {"fc2": tuple(range(8)), "output": tuple(range(10))}
+    rates = [
+        settings_of(experiment, stage, model, way.neuron_set).learning_rate
+        for stage, way in zip((full, head, top), ways, strict=True)
+    ]
+    assert rates == [0.02, pytest.approx(0.02 * 3**0.8), 0.5]  # 10 of 30 neurons
 
 
 @pytest.mark.neo4j

@@ -1,13 +1,13 @@
 """What the neurons of a network put out, and the derivative of a score with respect to it, sample by sample."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from attrgraph_core.attribution.evaluation import evaluation_mode
-from attrgraph_core.targeting.target_neurons import targetable_layers
+from attrgraph_core.targeting.target_neurons import Layer, targetable_layers
 
 
 def signed_contributions(
@@ -33,7 +33,7 @@ def signed_contributions(
 
 
 def _of_batch(
-    model: nn.Module, layers: dict[str, nn.Module], batch: Tensor, start: int, score: Callable[[Tensor, slice], Tensor]
+    model: nn.Module, layers: Mapping[str, Layer], batch: Tensor, start: int, score: Callable[[Tensor, slice], Tensor]
 ) -> dict[str, Tensor]:
     calls: list[tuple[str, Tensor]] = []
 
