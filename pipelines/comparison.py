@@ -48,7 +48,7 @@ def run_comparison(
     of them that choosing neurons took; `accuracy` is over the test set.
     """
     data = load_data(comparison.dataset.factory, comparison.dataset.arguments)
-    rows = []
+    rows: list[pd.DataFrame] = []
     total = len(comparison.variants) * len(seeds)
     for seed in seeds:  # interleaved: what is cut short has all variants
         for variant in comparison.variants:

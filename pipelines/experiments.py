@@ -10,7 +10,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -30,8 +30,10 @@ from attrgraph_core.attribution.properties import PROPERTIES
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.peers.stage_kinds import STAGE_KINDS
 from attrgraph_core.store.queries import CypherQuery, check_parameters, load_query
-from attrgraph_core.targeting.budget import Budget
-from attrgraph_core.targeting.policies import policy_name
+from attrgraph_core.targeting.policy_spec import policy_name
+
+if TYPE_CHECKING:
+    from attrgraph_core.targeting.budget import Budget
 
 NEURON_COLUMNS = (  # any of these makes a circuit of what a query returns
     {"layer", "index"},
@@ -176,8 +178,10 @@ class Selection(Question):
         return policy
 
     @property
-    def whole_budget(self) -> Budget:
+    def whole_budget(self) -> "Budget":
         """The budget in its long form."""
+        from attrgraph_core.targeting.budget import Budget  # with pandas, which definitions do not wait for
+
         if isinstance(self.budget, BudgetKeys):
             return Budget(**self.budget.model_dump())
         return Budget(self.budget)

@@ -95,12 +95,12 @@ def _check_selection(
                 raise AttrGraphError(f"{layer!r} is not a hidden layer of the network; known are {', '.join(hidden)}")
     budget = selection.whole_budget
     with _errors_at(experiment, *location, "budget"):
-        for layer in structure.trainable:
-            if layer.name in (selection.layers or hidden) and budget.coverage is not None:
-                count = (
-                    budget_count(budget.share, layer.width) if budget.scope == "layer" else budget.share * layer.width
-                )
-                check_coverage(np.ones(layer.width), count, budget.coverage, f"layer {layer.name!r}")
+        for own in structure.trainable:
+            if own.name in (selection.layers or hidden) and budget.scope == "layer":
+                count = budget_count(budget.share, own.width)
+                check_coverage(np.ones(own.width), count, budget.coverage, f"layer {own.name!r}")
+        if budget.scope == "network":
+            check_coverage(np.ones(1), budget.share, budget.coverage, "the network")
 
 
 def _check_kind(stage: Stage, model: "nn.Module", data: "TrainingData") -> None:

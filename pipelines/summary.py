@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from attrgraph_core.targeting.policies import policy_name
+from attrgraph_core.targeting.policy_spec import policy_name
 from pipelines.experiments import Experiment
 from pipelines.records import CheckpointsRecord, GraphsRecord
 from pipelines.run_folder import record_path

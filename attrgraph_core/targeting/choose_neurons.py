@@ -8,7 +8,8 @@ import pandas as pd
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.targeting.budget import Budget, budget_count, check_coverage, choose_within
 from attrgraph_core.targeting.neuron_set import NeuronSet
-from attrgraph_core.targeting.policies import Policy, PolicySpec, load_policy, policy_name
+from attrgraph_core.targeting.policies import Policy, load_policy
+from attrgraph_core.targeting.policy_spec import PolicySpec, policy_name
 from attrgraph_core.targeting.scores import SCORES
 
 KEYS = ("layer", "index")

@@ -67,5 +67,3 @@ def inverse(policies: Sequence[Select]) -> Select:
 COMBINATIONS: dict[str, Callable[[Sequence[Select]], Select]] = {
     "union": union, "intersection": intersection, "difference": difference, "inverse": inverse,
 }  # fmt: skip
-MANY = 100
-OPERAND_COUNTS = {"union": (2, MANY), "intersection": (2, MANY), "difference": (2, MANY), "inverse": (1, 1)}

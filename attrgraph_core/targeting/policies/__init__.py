@@ -8,16 +8,16 @@ latter get the columns that their function's attribute `needs` names, or influen
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.import_path import load_object
-from attrgraph_core.targeting.policy_sets import COMBINATIONS, OPERAND_COUNTS
+from attrgraph_core.targeting.policy_sets import COMBINATIONS
+from attrgraph_core.targeting.policy_spec import PolicySpec, operands_of
 
 ENTRY_POINT_GROUP = "attrgraph.policies"
 OTHERS_NEED = ("influence", "gradient_norm")  # a policy from elsewhere that says nothing
@@ -31,30 +31,19 @@ budget over the network they are of all layers, and `index` counts them through.
 `generator`, so that a run can be repeated.
 """
 
-PolicySpec = str | Mapping[str, Any]
-"""A name, or a mapping of one combination to its policies: `{"union": ["fisher", {"inverse": "taylor"}]}`."""
-
 
 def load_policy(spec: PolicySpec) -> Policy:
     """The policy called `spec`, or combined as it says; AttrGraphError, listing the known ones, where there is none."""
     if isinstance(spec, str):
         return _load_named(spec)
-    name, operands = _operands(spec)
+    name, operands = operands_of(spec)
     return COMBINATIONS[name]([load_policy(operand) for operand in operands])
-
-
-def policy_name(spec: PolicySpec) -> str:
-    """As it is kept with a neuron set: `union(fisher, inverse(taylor))`."""
-    if isinstance(spec, str):
-        return spec
-    name, operands = _operands(spec)
-    return f"{name}({', '.join(map(policy_name, operands))})"
 
 
 def policy_needs(spec: PolicySpec) -> set[str]:
     """The columns of candidates that a policy ranks by; `scores` says what each is and costs."""
     if not isinstance(spec, str):
-        return set().union(*(policy_needs(operand) for operand in _operands(spec)[1]))
+        return set().union(*(policy_needs(operand) for operand in operands_of(spec)[1]))
     if spec in built_in_policies():
         return set(importlib.import_module(f"{__name__}.{spec}").NEEDS)
     return set(getattr(load_policy(spec), "needs", OTHERS_NEED))
@@ -69,19 +58,6 @@ def _load_named(name: str) -> Policy:
     if found:
         return load_object(next(iter(found)).value)
     raise AttrGraphError(f"unknown policy {name!r}; known are {', '.join(policy_names())} and package.module:function")
-
-
-def _operands(spec: Mapping[str, Any]) -> tuple[str, Sequence[PolicySpec]]:
-    """Name and policies of a combination, checked."""
-    if not isinstance(spec, Mapping) or len(spec) != 1 or next(iter(spec)) not in COMBINATIONS:
-        raise AttrGraphError(f"{spec!r} is no policy: write a name, or one of {', '.join(COMBINATIONS)} with policies")
-    name, given = next(iter(spec.items()))
-    operands = [given] if isinstance(given, str | Mapping) else list(given or ())
-    least, most = OPERAND_COUNTS[name]
-    if not least <= len(operands) <= most:
-        wanted = f"{least}" if least == most else f"{least} or more"
-        raise AttrGraphError(f"{name} combines {wanted} policies, not {len(operands)}: {spec!r}")
-    return name, operands
 
 
 def policy_names() -> list[str]:

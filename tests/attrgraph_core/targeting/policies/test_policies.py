@@ -11,11 +11,11 @@ from attrgraph_core.targeting.policies import (
     ENTRY_POINT_GROUP,
     built_in_policies,
     load_policy,
-    policy_name,
     policy_names,
     policy_needs,
 )
 from attrgraph_core.targeting.policies import fisher as fisher_policy
+from attrgraph_core.targeting.policy_spec import policy_name
 from attrgraph_core.targeting.scores import SCORES
 
 
