@@ -496,7 +496,8 @@ def _line_of(node: yaml.Node | None, location: tuple[str | int, ...]) -> int:
 def _known_keys(location: tuple[str | int, ...], keys: type[ExperimentKeys]) -> list[str]:
     sections: dict[str, type[BaseModel]] = {
         "dataset": Factory, "model": Factory, "training": Training, "attribution": Attribution,
-        "evidence": Evidence, "queries": Question, "stages": Stage, "variants": Stage, "select": Selection, "budget": BudgetKeys, "stop_when": StopWhen,
+        "evidence": Evidence, "queries": Question, "stages": Stage, "variants": Stage, "select": Selection,
+        "budget": BudgetKeys, "stop_when": StopWhen,
         "circuit_is_stable": CircuitIsStable,
     }  # fmt: skip
     named = [str(part) for part in location[:-1] if part in sections]
