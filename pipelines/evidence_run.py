@@ -15,8 +15,8 @@ from attrgraph_core.circuits.matching import match_neurons
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.evidence.evidence import Evidence, GraphEvidence, graph_evidence
 from attrgraph_core.training.data import TrainingData
+from pipelines.attribution_sample import baseline_of, sample_of
 from pipelines.experiments import Experiment
-from pipelines.graph_run import baseline_of, sample_of
 from pipelines.records import CheckpointsRecord, CircuitsRecord, DatasetRecord, FoundCircuit
 from pipelines.run_folder import record_path, run_folder
 from pipelines.training_run import load_checked_data, model_at
