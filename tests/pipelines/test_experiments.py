@@ -59,7 +59,7 @@ def test_a_valid_file(file: Path):
     assert experiment.where("stages", 1, "select", "budget") == f"{file}:17: stages.1.select.budget"
 
 
-EXPERIMENT_KEYS = "name, description, seeds, nightly, dataset, model, training, attribution, queries, stages"
+EXPERIMENT_KEYS = "name, description, seeds, nightly, dataset, model, training, attribution, evidence, queries, stages"
 SELECTION_KEYS = "query, parameters, target, policy, budget, layers"
 STRONGEST_PATHS = (
     "its parameters are graph_id (STRING), top_k (INTEGER, default 10), beam_width (INTEGER, default 200), "
