@@ -30,7 +30,8 @@ from typing import Any
 
 from attrgraph_core.errors import AttrGraphError
 
-TOPICS = ("graphs", "neurons", "paths", "subgraphs", "time", "provenance")  # of analysis/, in the order of its README
+# Of analysis/, in the order of its README.
+TOPICS = ("graphs", "neurons", "paths", "subgraphs", "failures", "time", "provenance")
 TYPES = ("INTEGER", "FLOAT", "BOOLEAN", "STRING", "MAP", "LIST<INTEGER>", "LIST<FLOAT>", "LIST<STRING>", "LIST<MAP>")
 
 _TAG = re.compile(r"@(\w+)\s*(.*)")

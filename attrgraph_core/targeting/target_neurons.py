@@ -172,7 +172,7 @@ def target_neurons(
             parameter.requires_grad_(True)
         stack.callback(_close, targeted)
         if statistics == "frozen":
-            _freeze_statistics(model, stack)
+            freeze_statistics(model, stack)
         replaced = layers + _passed_layers(model, layers)
         for layer in replaced:
             _replace_forward(layer, stack)
@@ -249,7 +249,8 @@ def _read_again_after_loading(layers: list[TargetedLayer]) -> Callable[..., None
     return read_again
 
 
-def _freeze_statistics(model: nn.Module, stack: ExitStack) -> None:
+def freeze_statistics(model: nn.Module, stack: ExitStack) -> None:
+    """Keep layers with running statistics in evaluation mode until `stack` is left, even after `model.train()`."""
     # Those that an outer target_neurons keeps in evaluation mode already are left to it.
     for module in model.modules():
         moves = isinstance(module, _NormBase) and module.running_mean is not None

@@ -37,7 +37,8 @@ ANY_VALUE = {
 ASKED_OF_HISTORY = {
     "circuit_evidence": {}, "circuit_in_other_seeds": {}, "faithful_circuits": {},
     "circuit_stability": {}, "circuit_through_time": {}, "class_specific_neurons": {"graph_id": CLASS_0},
-    "communities": {}, "dead_neurons": {}, "edge_births_and_deaths": {}, "first_epoch_of_circuit": {},
+    "blamed_inputs": {"other_graph_id": CLASS_0}, "communities": {}, "dead_neurons": {}, "edge_births_and_deaths": {},
+    "failure_edges": {"other_graph_id": CLASS_0}, "first_epoch_of_circuit": {},
     "gain_of_queries": {}, "growth_since_epoch": {}, "influence_drift": {}, "matched_neurons": {},
     "neuron_set_membership": {}, "redundant_neurons": {"graph_id": TWINS},
     "run_against_run": {"other_graph_id": OTHERS}, "saturated_neurons": {},
@@ -99,7 +100,7 @@ def test_a_query_for_people_answers_with_the_columns_and_types_of_its_header(sto
 @pytest.mark.parametrize("name", [n for n in query_names("analysis") if "graph_id" in load_query(n).params])
 def test_a_graph_that_is_not_complete_is_not_read(store, name):
     unfinished = f"{RUN}/stage_1/epoch_3/deeplift/label"
-    others = {"other_graph_id": GRAPH} if name == "run_against_run" else {}
+    others = {"other_graph_id": GRAPH} if "other_graph_id" in load_query(name).params else {}
     with pytest.raises(AttrGraphError, match="no complete graph"):
         store.query(name, graph_id=unfinished, **others)
 
