@@ -46,22 +46,28 @@ class WeightChange:
         return cls(positions, values, weights_hash(before), weights_hash(after))
 
     def undo(self, model: nn.Module) -> None:
-        """Put the former values back, in place.
-
-        Raises AttrGraphError, and changes nothing, for weights that are not those that the change left.
-        """
+        """Put the former values back, in place. Raises as `undone`, and then changes nothing."""
         state = model.state_dict()
+        with torch.no_grad():
+            for name, value in self.undone(state).items():
+                if name in self.positions:
+                    state[name].copy_(value)
+
+    def undone(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state dict of before, on the CPU, from that of after.
+
+        Raises AttrGraphError for weights that are not those that the change left.
+        """
         if weights_hash(state) != self.hash_after:
             raise AttrGraphError(
                 "the weights are not those that the operation left, so it cannot be undone on them; load the weights "
                 "of after the operation, or undo first what was done since"
             )
+        restored = {name: value.detach().to("cpu", copy=True) for name, value in state.items()}
         for name, places in self.positions.items():
-            tensor = state[name]
-            index = torch.unravel_index(places.to(tensor.device), tensor.shape)
-            with torch.no_grad():
-                tensor[index] = self.values[name].to(tensor.device)
-        assert weights_hash(model.state_dict()) == self.hash_before
+            restored[name][torch.unravel_index(places, restored[name].shape)] = self.values[name]
+        assert weights_hash(restored) == self.hash_before
+        return restored
 
     def save(self, path: Path) -> None:
         """Write a safetensors file, whole or not at all."""

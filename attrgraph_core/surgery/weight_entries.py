@@ -37,19 +37,22 @@ class WeightEntries:
         return torch.unravel_index(self.positions[name].to(parameter.device), parameter.shape)
 
     @classmethod
-    def of_edges(cls, model: nn.Module, inputs: Tensor, edges: pd.DataFrame) -> "WeightEntries":
+    def of_edges(
+        cls, model: nn.Module, inputs: Tensor, edges: pd.DataFrame, structure: NetworkStructure | None = None
+    ) -> "WeightEntries":
         """Those of edges, a row each: source_layer, source_index, target_layer, target_index, as queries give them.
 
-        `inputs` (samples, ...) tell how the network is laid out. Raises AttrGraphError for a table without these
-        columns or rows, and for an edge that has no weights of its own.
+        `inputs` (samples, ...) tell how the network is laid out, where its `structure` is not given. Raises
+        AttrGraphError for a table without these columns or rows, and for an edge that has no weights of its own.
         """
         missing = [column for column in EDGE_ENDS if column not in edges]
         if missing:
             raise AttrGraphError(f"the edges have no column {missing[0]!r}; they need {', '.join(EDGE_ENDS)}")
         if not len(edges):
             raise AttrGraphError("there are no edges; name at least one")
-        with evaluation_mode(model):
-            structure = network_structure(model, inputs)
+        if structure is None:
+            with evaluation_mode(model):
+                structure = network_structure(model, inputs)
         positions: dict[str, Tensor] = {}
         for name, own in edges.groupby("target_layer", sort=False):
             layer = _weighted_layer(model, structure, str(name))
@@ -140,7 +143,39 @@ def _weighted_layer(model: nn.Module, structure: NetworkStructure, name: str) ->
     return layer
 
 
+def edge_sizes(structure: NetworkStructure, edges: pd.DataFrame) -> pd.Series:
+    """The absolute weight of each edge of a table, added over taps and positions; its index is that of the table."""
+    parts = []
+    layers = {layer.name: layer for layer in structure.layers}
+    for name, own in edges.groupby("target_layer", sort=False):
+        layer = layers[str(name)]
+        rows, codes, wanted = _codes(structure, layer, own)
+        weight = layer.weight().abs()[rows].double()
+        known, places = codes.unique(return_inverse=True)
+        by_column = weight.flatten(2).sum(dim=2) if weight.dim() > 2 else weight
+        sizes = torch.zeros(len(known), dtype=torch.float64).index_add_(
+            0, places.reshape(-1), by_column.reshape(-1).cpu()
+        )
+        parts.append(pd.Series(sizes[torch.searchsorted(known, wanted)].numpy(), index=own.index))
+    return pd.concat(parts)
+
+
 def _positions(structure: NetworkStructure, layer: Layer, edges: pd.DataFrame) -> Tensor:
+    rows, codes, wanted = _codes(structure, layer, edges)
+    unknown = (~torch.isin(wanted, codes)).nonzero()
+    if len(unknown):
+        row = edges.iloc[int(unknown[0])]
+        raise AttrGraphError(
+            f"the network has no edge from {row['source_layer']}/{row['source_index']} to "
+            f"{row['target_layer']}/{row['target_index']}"
+        )
+    found = torch.isin(codes, wanted).nonzero()
+    return _flat(layer, rows[found[:, 0]], found[:, 1])
+
+
+def _codes(structure: NetworkStructure, layer: Layer, edges: pd.DataFrame) -> tuple[Tensor, Tensor, Tensor]:
+    """The targets among the edges, a number for each pair of one of them and what its columns read, (targets,
+    columns), and the same number of each edge."""
     targets = torch.from_numpy(edges["target_index"].to_numpy("int64", copy=True))
     if int(targets.min()) < 0 or int(targets.max()) >= layer.width:
         raise AttrGraphError(f"layer {layer.name!r} has neurons 0 to {layer.width - 1}, no neuron {int(targets.max())}")
@@ -151,17 +186,7 @@ def _positions(structure: NetworkStructure, layer: Layer, edges: pd.DataFrame) -
         sources[own] = indices + first_number(structure, str(name), indices.tolist())
     count = sum(structure.widths.values())
     rows = targets.unique()
-    codes = rows.unsqueeze(1) * count + column_neurons(layer)[rows]
-    wanted = targets * count + sources
-    unknown = (~torch.isin(wanted, codes)).nonzero()
-    if len(unknown):
-        row = edges.iloc[int(unknown[0])]
-        raise AttrGraphError(
-            f"the network has no edge from {row['source_layer']}/{row['source_index']} to "
-            f"{row['target_layer']}/{row['target_index']}"
-        )
-    found = torch.isin(codes, wanted).nonzero()
-    return _flat(layer, rows[found[:, 0]], found[:, 1])
+    return rows, rows.unsqueeze(1) * count + column_neurons(layer)[rows], targets * count + sources
 
 
 def _flat(layer: Layer, rows: Tensor, columns: Tensor) -> Tensor:

@@ -1,0 +1,122 @@
+"""Diagnosis, surgery and undo of a run with a backdoor, and a short stream, from the command line."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from attrgraph_cli.main import app
+from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.store.graph_store import GraphStore
+from attrgraph_core.training.data import load_data
+from attrgraph_core.training.weights import load_weights, save_weights, weights_hash
+from pipelines.records import Checkpoint, CheckpointsRecord
+from tests.attrgraph_core.surgery.backdoor import PATCH, backdoored_network
+
+RUN = "surgery-test"
+
+
+def invoke(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    if isinstance(result.exception, AttrGraphError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def folder(neo4j_connection, tmp_path_factory):
+    """A run of one epoch whose network has a backdoor, and files of samples with the patch and without."""
+    folder = tmp_path_factory.mktemp("surgery")
+    model, case = backdoored_network()
+    for name, samples in case._asdict().items():
+        np.savez(folder / f"{name}.npz", inputs=samples.inputs.numpy(), labels=samples.labels.numpy())
+    truth = np.zeros(64)
+    truth[list(PATCH)] = 1
+    np.save(folder / "truth.npy", truth)
+    file = "stage_1/epoch_001.safetensors"
+    save_weights(folder / RUN / file, model.state_dict())
+    checkpoint = Checkpoint(
+        epoch=1, file=file, loss=0.1, accuracy=0.9, train_accuracy=0.9, learning_rate=0.1, seconds=1.0
+    )
+    record = CheckpointsRecord(
+        run_id=RUN, stage=1, kind="full", checkpoints=(checkpoint,), trained_neurons=202, neuron_count=202,
+        trained_weights=1, weight_count=1, neuron_set_id=None, seconds=1.0,
+    )  # fmt: skip
+    (folder / RUN / "stage_1_checkpoints.json").write_text(record.model_dump_json())
+    with pytest.MonkeyPatch.context() as patch, GraphStore.open(neo4j_connection) as store:
+        for name, value in (("URI", "uri"), ("USER", "user"), ("PASSWORD", "password")):
+            patch.setenv(f"NEO4J_{name}", getattr(neo4j_connection, value))
+        patch.setenv("ATTRGRAPH_RUNS", str(folder))
+        configuration = {
+            "dataset": {"factory": "digits", "arguments": {}},
+            "model": {"factory": "mlp", "arguments": {"hidden": [128, 64]}},
+        }
+        store.save_run(RUN, "surgery_test", 0, "c", "v", configuration=configuration)
+        yield folder
+        store.delete_run(RUN)
+
+
+@pytest.mark.neo4j
+def test_diagnosis_finds_the_patch(folder):
+    case = ["--bad", str(folder / "bad.npz"), "--good", str(folder / "good.npz")]
+    truth = ["--truth", str(folder / "truth.npy")]
+    shown = invoke("diagnose", RUN, *case, *truth, "--picture", str(folder / "blame.png"))
+    assert "AUROC of the inputs' blame: 1.0000" in shown
+    assert (folder / "blame.png").read_bytes().startswith(b"\x89PNG")
+    through_time = invoke("diagnose", RUN, *case, *truth, "--every-epoch")
+    assert through_time.split()[:5] == ["stage", "epoch", "failures", "note", "input"]
+
+
+@pytest.mark.neo4j
+def test_the_words_wrong_and_right_are_the_runs_test_samples(folder):
+    shown = invoke("diagnose", RUN, "--bad", "wrong", "--good", "right")
+    count = int(shown.split()[0])
+    assert 0 < count < len(load_data("digits").test_labels) / 4
+    assert f"{count} of {count} bad samples fail" in shown
+
+
+@pytest.mark.neo4j
+def test_surgery_reports_and_is_undone_to_the_bit(folder):
+    original = folder / RUN / "stage_1" / "epoch_001.safetensors"
+    before = weights_hash(load_weights(original))
+    case = ["--bad", str(folder / "bad.npz"), "--good", str(folder / "good.npz")]
+    shown = invoke("surgery", RUN, *case, "--name", "first", "--steps", "10")
+    assert "Advice: " in shown
+    own = folder / RUN / "surgery" / "first"
+    report = pd.read_csv(own / "report.csv").set_index("method")
+    about = json.loads((own / "operation.json").read_text())
+    assert report.loc[about["method"], "failure_rate"] < 0.1 < 0.9 < report.loc["unchanged", "failure_rate"]
+    assert len(pd.read_csv(own / "removed_edges.csv")) == about["removed_edges"] > 0
+    with GraphStore.open() as store:
+        assert about["circuit_id"] in store.query("stored_circuits", run_id=RUN)["circuit_id"].tolist()
+    assert weights_hash(load_weights(original)) == before != weights_hash(load_weights(own / "mended.safetensors"))
+    assert "the same to the bit" in invoke("surgery", "undo", RUN, "--name", "first")
+    assert weights_hash(load_weights(own / "restored.safetensors")) == before
+
+
+@pytest.mark.neo4j
+def test_what_is_not_there_is_named(folder):
+    with pytest.raises(AttrGraphError, match="has no surgery 'second'; it has"):
+        invoke("surgery", "undo", RUN, "--name", "second")
+    with pytest.raises(AttrGraphError, match="has no epoch 7; its last is epoch 1 of stage 1"):
+        invoke("diagnose", RUN, "--bad", "wrong", "--epoch", "7")
+    with pytest.raises(AttrGraphError, match=r"cannot read nowhere\.npz"):
+        invoke("diagnose", RUN, "--bad", "nowhere.npz")
+
+
+def test_a_stream_shows_each_way_of_recycling(tmp_path):
+    output = tmp_path / "stream.csv"
+    shown = invoke(
+        "stream", "--tasks", "2", "--epochs", "1", "--utility", "influence", "--utility", "random", "-o", str(output)
+    )
+    assert shown.split()[shown.split().index("recycling") :][:3] == ["recycling", "first_accuracy", "accuracy"]
+    table = pd.read_csv(output)
+    assert table.groupby("recycling")["task"].apply(list).to_dict() == {
+        "influence": [1, 2], "none": [1, 2], "random": [1, 2]
+    }  # fmt: skip
+    assert (table[table["recycling"] != "none"]["renewed"] > 0).all()
+    with pytest.raises(AttrGraphError, match="unknown utility 'luck'"):
+        invoke("stream", "--utility", "luck")
