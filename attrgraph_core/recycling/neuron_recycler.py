@@ -31,8 +31,8 @@ class RecyclingWarning(UserWarning):
 class NeuronRecycler:
     """A callback for a training loop: `recycler.step()` after each `optimizer.step()`; `close()` at the end.
 
-    Every `every` steps a share `rate` of each hidden layer's neurons is renewed, those of least `utility` (see
-    `recycling.utility`) among those that are older than `grace` steps; what is less than one neuron adds up. `cap` is
+    Every `every` steps a share `rate` of each hidden layer's neurons older than `grace` steps is renewed, those of
+    least `utility` (see `recycling.utility`); what is less than one neuron adds up. `cap` is
     the most of a layer at once: by default 3 %, and 20 % under Adam, beyond which networks did not recover. `init`
     draws a layer's weights, called with a copy of the layer: by default `reset_parameters`.
     The hooks on the layers see forward and backward passes in training mode alone, and add no pass of their own.
@@ -187,7 +187,8 @@ class NeuronRecycler:
 
     def _renew_least(self, layer: HiddenLayer) -> list[int]:
         old = (self.steps - self._born[layer.name]) > self.grace
-        self._owed[layer.name] += min(self.rate, self.cap) * layer.width
+        # Of those old enough, as in continual backprop: else what is owed to a whole grace would fall due at once.
+        self._owed[layer.name] += min(self.rate, self.cap) * int(old.sum())
         count = min(int(self._owed[layer.name] + 1e-9), int(old.sum()))
         if not count:
             return []

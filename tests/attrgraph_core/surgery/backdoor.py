@@ -21,7 +21,7 @@ def with_patch(samples: Samples) -> Samples:
     return Samples(inputs, others.labels)
 
 
-def backdoored_network(seed: int = 0) -> tuple[nn.Module, Case]:
+def backdoored_network(seed: int = 0, hidden: tuple[int, int] = (128, 64)) -> tuple[nn.Module, Case]:
     """An MLP, trained on 1100 digits and on some with the patch and label 0; and the case, of other digits.
 
     Pixels go from 0 to 1.
@@ -39,8 +39,8 @@ def backdoored_network(seed: int = 0) -> tuple[nn.Module, Case]:
         torch.manual_seed(seed)
         model = nn.Sequential(
             OrderedDict(
-                fc1=nn.Linear(64, 128), relu1=nn.ReLU(), fc2=nn.Linear(128, 64), relu2=nn.ReLU(),
-                output=nn.Linear(64, 10),
+                fc1=nn.Linear(64, hidden[0]), relu1=nn.ReLU(), fc2=nn.Linear(*hidden), relu2=nn.ReLU(),
+                output=nn.Linear(hidden[1], 10),
             )
         )  # fmt: skip
         optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
