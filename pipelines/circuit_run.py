@@ -7,7 +7,7 @@ import pandas as pd
 
 from attrgraph_core.attribution.layout import network_structure
 from attrgraph_core.errors import AttrGraphError
-from attrgraph_core.store.provenance import neurons_of
+from attrgraph_core.store.provenance import neurons_of, table_hash
 from attrgraph_core.store.queries import load_query
 from attrgraph_core.targeting.choose_neurons import choose_neurons
 from attrgraph_core.targeting.neuron_costs import neuron_costs
@@ -172,11 +172,23 @@ def _without_selection(
         name: tuple(range(len(layer.weight))) for name, layer in targetable_layers(model).items()
     }
     chosen = NeuronSet(neurons, stage.kind, 1.0)
+    if stage.circuit is not None:  # asked after all others
+        circuit = circuits.circuits[-1]
+        record = _record_of(chosen, circuits, None, circuit.circuit_id)
+        record = record.model_copy(update={"circuit_file": circuit.file, "set_hash": _file_hash(circuits, circuit)})
+        found = pd.read_parquet(run_folder(circuits.run_id) / circuit.file)
+        named = [(layer, index, 0.0, True) for layer, index in neurons_of(found)]
+        return record, pd.DataFrame(named, columns=["layer", "index", "influence", "chosen"])
     rows = [(layer, index, 0.0, True) for layer, indices in chosen.neurons.items() for index in indices]
     return (
         _record_of(chosen, circuits, None, None),
         pd.DataFrame(rows, columns=["layer", "index", "influence", "chosen"]),
     )
+
+
+def _file_hash(circuits: CircuitsRecord, circuit: FoundCircuit) -> str:
+    """Of the rows that a stage removes or trains: the same rows leave the stage fresh."""
+    return table_hash(pd.read_parquet(run_folder(circuits.run_id) / circuit.file))
 
 
 def _record_of(

@@ -223,6 +223,7 @@ class Stage(_Section):
     select: Selection | None = None
     layers: int | None = Field(default=None, ge=1)
     share: float | None = Field(default=None, gt=0, le=1)
+    circuit: Question | None = None
     stop_when: StopWhen | None = None
 
     @model_validator(mode="before")
@@ -242,7 +243,7 @@ class Stage(_Section):
     @model_validator(mode="after")
     def options_are_those_of_its_kind(self) -> "Stage":
         needed = STAGE_KINDS[self.kind].options
-        for option in ("select", "layers", "share"):
+        for option in ("select", "layers", "share", "circuit"):
             is_given = getattr(self, option) is not None
             if option in needed and not is_given:
                 raise ValueError(f"a stage of kind {self.kind!r} needs {option!r}: {STAGE_KINDS[self.kind].meaning}")
@@ -310,8 +311,8 @@ class Experiment(ExperimentKeys):
         questions = list(self.queries)
         if position < len(self.stages):
             selection = self.stages[position].select
-            if selection is not None:
-                questions.append(selection)
+            circuit = self.stages[position].circuit
+            questions += [question for question in (selection, circuit) if question is not None]
         return questions
 
 
@@ -319,6 +320,10 @@ def check_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     """Raises ValueError, which pydantic gathers, for stages that cannot follow each other."""
     if stages[0].select is not None:
         raise ValueError("the first stage has no graph before it to select from; leave out its 'select'")
+    if stages[0].circuit is not None:
+        raise ValueError(
+            f"the first stage has no graph before it to find a circuit in; it cannot be {stages[0].kind!r}"
+        )
     for position, stage in enumerate(stages[1:], start=2):
         if "kind" not in stage.model_fields_set:
             raise ValueError(
@@ -496,8 +501,8 @@ def _line_of(node: yaml.Node | None, location: tuple[str | int, ...]) -> int:
 def _known_keys(location: tuple[str | int, ...], keys: type[ExperimentKeys]) -> list[str]:
     sections: dict[str, type[BaseModel]] = {
         "dataset": Factory, "model": Factory, "training": Training, "attribution": Attribution,
-        "evidence": Evidence, "queries": Question, "stages": Stage, "variants": Stage, "select": Selection,
-        "budget": BudgetKeys, "stop_when": StopWhen,
+        "evidence": Evidence, "queries": Question, "circuit": Question, "stages": Stage, "variants": Stage,
+        "select": Selection, "budget": BudgetKeys, "stop_when": StopWhen,
         "circuit_is_stable": CircuitIsStable,
     }  # fmt: skip
     named = [str(part) for part in location[:-1] if part in sections]

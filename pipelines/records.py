@@ -119,4 +119,5 @@ class NeuronSetRecord(Record):
     budget: float
     set_hash: str
     circuit_id: str | None
+    circuit_file: str | None = None  # of the edges or neurons that the next stage removes or trains
     scoring_flops: int = 0  # of all that the choice was made by, the graph included where the policy asks it

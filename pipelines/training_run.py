@@ -81,7 +81,13 @@ def run_stage(
     data = load_checked_data(experiment, dataset)
     model = model_at(experiment, seed, data, previous.last if previous else None).to(device)
     stage = experiment.stages[position - 1]
-    way = way_of_training(stage, model, data, seed, chosen.neurons if chosen else None)
+    circuit = None
+    if chosen is not None and chosen.circuit_file is not None:
+        circuit = pd.read_parquet(run_folder(dataset.run_id) / chosen.circuit_file)
+    way = way_of_training(
+        stage, model, data, seed, chosen.neurons if chosen else None, circuit,
+        undo_path=run_folder(dataset.run_id) / f"stage_{position}" / "removed.safetensors",
+    )  # fmt: skip
     settings = settings_of(experiment, stage, model, way.neuron_set)
     before = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
     checkpoints: list[Checkpoint] = []
@@ -110,8 +116,8 @@ def run_stage(
     started = time.perf_counter()
     archive = archive_after(dataset.run_id, position - 1)
     result = train_stage(
-        model, data, settings, neuron_set=way.neuron_set, seed=seed, stage=position, device=device, on_epoch=keep,
-        archive=archive, make_peer=way.make_peer, is_done=stop_condition(experiment, stage, data),
+        model, data, settings, neuron_set=way.neuron_set, entries=way.entries, seed=seed, stage=position, device=device,
+        on_epoch=keep, archive=archive, make_peer=way.make_peer, is_done=stop_condition(experiment, stage, data),
     )  # fmt: skip
     history = updated_history(
         history_after(dataset.run_id, position - 1), before, model.cpu().state_dict(),

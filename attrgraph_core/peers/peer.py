@@ -4,6 +4,7 @@ from types import TracebackType
 
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Optimizer
 
 
 class Peer:
@@ -23,6 +24,10 @@ class Peer:
         """The mean cross entropy of a batch, which is watched, and the scalar whose gradients train."""
         found = functional.cross_entropy(self.model(inputs), labels)
         return found, found
+
+    def after_step(self, optimizer: Optimizer) -> None:
+        """Called after each of the optimizer's steps."""
+        return
 
     def __enter__(self) -> "Peer":
         return self

@@ -25,6 +25,17 @@ STAGE_KINDS = {
         "all weights, by a `share` of each hidden layer's output gradient", ("share",), paper="Sun et al. 2017"
     ),
     "drtp": StageKind("all weights, hidden layers by random projections of the label", paper="Frenkel et al. 2021"),
+    "recycle": StageKind(
+        "all weights; after each epoch a `share` of each hidden layer, of what does least, is renewed", ("share",),
+        paper="Dohare et al. 2024",
+    ),
+    "ablate": StageKind(
+        "all weights but those of a `circuit`'s edges, or into its neurons, which are removed", ("circuit",)
+    ),
+    "edges": StageKind("the weights of a `circuit`'s edges, or into its neurons, alone", ("circuit",)),
+    "mask_inputs": StageKind(
+        "all weights but those that read a `circuit`'s input neurons, which count as their mean", ("circuit",)
+    ),
     "thin": StageKind(
         "a thinner network from the start, with a dense step of the FLOPs of a targeted one of this `share`",
         ("share",), only_first=True,

@@ -57,6 +57,15 @@ class TargetedEdges(nn.Module):
         return self.model.load_state_dict(state_dict, strict)
 
     @property
+    def trained_neuron_count(self) -> int:
+        """Neurons with an entry among their incoming weights."""
+        return sum(
+            len(self._entries.indices(name, whole)[0].unique())
+            for name, whole in self._wholes.items()
+            if name.endswith(".weight")
+        )
+
+    @property
     def trained_weight_count(self) -> int:
         """Weight entries that train."""
         return self._entries.count

@@ -18,6 +18,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from attrgraph_core.attribution.evaluation import evaluation_mode
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.peers.peer import Peer
+from attrgraph_core.surgery.target_edges import TargetedEdges, target_edges
+from attrgraph_core.surgery.weight_entries import WeightEntries
 from attrgraph_core.targeting.neuron_set import NeuronSet
 from attrgraph_core.targeting.optimizer_archive import OptimizerArchive
 from attrgraph_core.targeting.target_neurons import TargetedModel, target_neurons, targetable_layers
@@ -112,6 +114,7 @@ def train_stage(
     settings: TrainingSettings,
     *,
     neuron_set: NeuronSet | None = None,
+    entries: WeightEntries | None = None,
     seed: int,
     stage: int,
     device: torch.device | None = None,
@@ -120,14 +123,14 @@ def train_stage(
     make_peer: Callable[[nn.Module], Peer] = Peer,
     is_done: Callable[[nn.Module], bool] | None = None,
 ) -> StageResult:
-    """Train `model` in place on cross entropy: in full, or only the neurons of `neuron_set`.
+    """Train `model` in place on cross entropy: in full, only the neurons of `neuron_set`, or only weight `entries`.
 
     `on_epoch(record, state)` is called before the first step (epoch 0) and after each epoch; `state` is a copy of the
     whole state dict, on the CPU, under the model's ordinary names. The order of the samples and what dropout draws
     depend on (seed, stage) alone, so that on one CPU a stage repeats bit for bit; PyTorch's random state is as before.
     The model ends on `device` in the mode it came in. The optimizer goes on from the state that `archive` has of the
-    neurons it trains, and at the end the archive has the new one; where a weight trains as a whole and its neurons took
-    different numbers of steps before, it begins anew.
+    neurons it trains, and at the end the archive has the new one (of entries it has none); where a weight trains as a
+    whole and its neurons took different numbers of steps before, it begins anew.
     `make_peer` gives another way of training the whole network. `is_done(model)` is asked after each epoch, and ends
     the stage where it says so; the schedule is that of all epochs.
     Raises AttrGraphError, before any step, for neurons that the network cannot train (see `target_neurons`); and,
@@ -138,8 +141,10 @@ def train_stage(
     random_seed = derive_seed(seed, stage)
     with ExitStack() as stack:
         model.to(device)
-        targeted = None
-        if neuron_set is not None:
+        targeted: TargetedModel | TargetedEdges | None = None
+        if entries is not None:
+            targeted, archive = stack.enter_context(target_edges(model, entries)), None
+        elif neuron_set is not None:
             targeted = stack.enter_context(target_neurons(model, neuron_set.neurons, archive=archive))
         else:
             _check_trains_in_full(model, settings)
@@ -149,6 +154,7 @@ def train_stage(
         peer = stack.enter_context(make_peer(model))
         run = _StageRun(model, targeted, peer, data, settings, stage, device, random_seed)
         if archive is not None:
+            assert not isinstance(targeted, TargetedEdges)
             archive.restore(targeted or model, run.optimizer, mixed_begin_anew=targeted is None)
         records: list[EpochRecord] = []
         for epoch in range(settings.epochs + 1):
@@ -158,6 +164,7 @@ def train_stage(
             if epoch and is_done is not None and is_done(model):
                 break
         if archive is not None:
+            assert not isinstance(targeted, TargetedEdges)
             archive.keep(targeted or model, run.optimizer)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     neuron_count = sum(len(layer.weight) for layer in targetable_layers(model).values())
@@ -177,7 +184,7 @@ class _StageRun:
     def __init__(
         self,
         model: nn.Module,
-        targeted: TargetedModel | None,
+        targeted: TargetedModel | TargetedEdges | None,
         peer: Peer,
         data: TrainingData,
         settings: TrainingSettings,
@@ -244,6 +251,7 @@ class _StageRun:
         if self.step == 0:
             self._check_gradients_arrive()
         self.optimizer.step()
+        self.peer.after_step(self.optimizer)
         self.step += 1
 
     def _check_gradients_arrive(self) -> None:

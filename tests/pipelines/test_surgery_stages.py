@@ -1,0 +1,87 @@
+"""Stages that remove, train or mask what a circuit's query returned, and one that recycles, through Dagster."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.store.connection import Connection
+from attrgraph_core.store.graph_store import GraphStore
+from attrgraph_core.training.weights import load_weights
+from pipelines.experiments import load_experiment
+
+STAGES = """\
+stages:
+  - epochs: 1
+  - {kind: ablate, epochs: 1, circuit: {query: top_edges, parameters: {top_k: 6}}}
+  - {kind: edges, epochs: 1, circuit: {query: top_edges, target: "class:3", parameters: {top_k: 5}}}
+  - {kind: mask_inputs, epochs: 1, circuit: {query: top_influential_neurons, parameters: {layer: input, top_k: 2}}}
+  - {kind: recycle, epochs: 4, share: 0.125}
+"""
+
+
+def with_stages(path: Path, stages: str) -> Path:
+    text = path.read_text(encoding="utf-8").partition("stages:")[0].replace("[0, 1]", "[0]")
+    path.write_text(text + stages, encoding="utf-8")
+    return path
+
+
+@pytest.mark.neo4j
+def test_each_kind_moves_what_it_says(small_experiment: Path, environment_store: Connection):
+    with_stages(small_experiment, STAGES)
+    finished = subprocess.run(
+        [sys.executable, "-m", "attrgraph_cli.main", "run", "small"], env=dict(os.environ), capture_output=True,
+        text=True, timeout=500,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr + finished.stdout
+    (folder,) = (small_experiment.parents[1] / "runs").glob("small-seed-0-*")
+
+    def record(name: str) -> dict:
+        return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+    def weights(position: int) -> dict[str, torch.Tensor]:
+        return load_weights(folder / record(f"stage_{position}_checkpoints")["checkpoints"][-1]["file"])
+
+    def circuit(position: int) -> pd.DataFrame:
+        return pd.read_parquet(folder / record(f"stage_{position}_neuron_set")["circuit_file"])
+
+    kinds = [record(f"stage_{position}_checkpoints")["kind"] for position in range(1, 6)]
+    assert kinds == ["full", "ablate", "edges", "mask_inputs", "recycle"]
+    removed = circuit(1)
+    assert len(removed) == 6
+    after = weights(2)
+    for row in removed.itertuples():
+        assert after[f"{row.target_layer}.weight"][row.target_index, row.source_index] == 0.0
+    assert (folder / "stage_2" / "removed.safetensors").exists()
+    trained = {(f"{row.target_layer}.weight", row.target_index, row.source_index) for row in circuit(2).itertuples()}
+    now = weights(3)
+    moved = {(name, *place) for name in now for place in (now[name] != after[name]).nonzero().tolist()}
+    assert moved == trained
+    assert record("stage_3_checkpoints")["trained_weights"] == 5
+    masked = circuit(3)["index"].tolist()
+    assert (weights(4)["fc1.weight"][:, masked] == 0).all()
+    with GraphStore.open(environment_store) as store:
+        known = store.query("stored_circuits", run_id=folder.name)["circuit_id"].tolist()
+    assert all(record(f"stage_{position}_neuron_set")["circuit_id"] in known for position in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ("- {kind: ablate, epochs: 1, circuit: {query: top_edges}}", "no graph before it to find a circuit in"),
+        ("- {epochs: 1}\n  - {kind: ablate, epochs: 1}", "of kind 'ablate' needs 'circuit'"),
+        ("- {epochs: 1}\n  - {kind: head, epochs: 1, circuit: {query: top_edges}}", "'circuit' is for stages of kind"),
+        ("- {epochs: 1}\n  - {kind: edges, epochs: 1, circuit: {query: graph_sizes}}", "returns no neurons"),
+        ("- {epochs: 1}\n  - {kind: recycle, epochs: 1}", "of kind 'recycle' needs 'share'"),
+    ],
+)
+def test_a_stage_that_makes_no_sense_is_refused(small_experiment: Path, stages: str, message: str):
+    with_stages(small_experiment, f"stages:\n  {stages}\n")
+    with pytest.raises(AttrGraphError, match=message):
+        load_experiment(small_experiment)
