@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.peers.stage_kinds import STAGE_KINDS
 from pipelines.experiments import load_experiment, load_experiments
 
 VALID = """\
@@ -143,8 +144,8 @@ STRONGEST_PATHS = (
         (17, "      budget: {of: weights}", "17: stages.1.select.budget.share: this key is required"),
         # stages of other kinds
         (13, "  - {kind: haed, epochs: 1}",
-         "13: stages.0.kind: there is no kind of stage 'haed'; known are full, targeted, head, top_layers, "
-         "random_layers, meprop, drtp, thin"),
+         "13: stages.0.kind: there is no kind of stage 'haed'; known are "
+         + ", ".join(STAGE_KINDS)),
         (13, "  - {kind: meprop, epochs: 1}",
          "13: stages.0: a stage of kind 'meprop' needs 'share': all weights, by a `share` of each hidden layer's "
          "output gradient"),
@@ -165,8 +166,8 @@ STRONGEST_PATHS = (
         (13, "  - {epochs: 2, select: {policy: random, budget: 1}}",
          "12: stages: the first stage has no graph before it to select from; leave out its 'select'"),
         (14, "  - epochs: 4\n  - epochs: 1",
-         "12: stages: stage 2 needs a 'select' that says which neurons it trains, or a 'kind' (full, targeted, head, "
-         "top_layers, random_layers, meprop, drtp, thin)"),
+         "12: stages: stage 2 needs a 'select' that says which neurons it trains, or a 'kind' ("
+         + ", ".join(STAGE_KINDS) + ")"),
         # queries and what they are asked with
         (10, "  - query: ../ingest/delete_run",
          "10: queries.0.query: there is no query 'analysis/../ingest/delete_run'; known are analysis, export, "
