@@ -132,6 +132,21 @@ def column_neurons(layer: Layer) -> Tensor:
     return numbers.reshape(groups, -1).repeat_interleave(len(weight) // groups, dim=0)
 
 
+def layers_with_edges(model: nn.Module, inputs: Tensor) -> list[str]:
+    """The layers into which every edge has weights of its own: not a convolution of pixels, nor a sum."""
+    with evaluation_mode(model):
+        structure = network_structure(model, inputs)
+    found = []
+    for layer in structure.trainable:
+        try:
+            targetable_layer(model, layer.name)
+            column_neurons(layer)
+        except AttrGraphError:
+            continue
+        found.append(layer.name)
+    return found
+
+
 def _weighted_layer(model: nn.Module, structure: NetworkStructure, name: str) -> Layer:
     layer = next((layer for layer in structure.layers if layer.name == name), None)
     if layer is None:
