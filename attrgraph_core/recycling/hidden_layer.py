@@ -22,6 +22,7 @@ class Reader:
     module: nn.Module
     columns: Tensor
     places: Tensor
+    is_plain: bool  # a column a neuron, in order
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,9 @@ def _hidden_layer(model: nn.Module, structure: NetworkStructure, layer: Layer) -
         targetable_layer(model, other.name)
         assert other.module is not None
         columns, places = column_neurons(other)[0], other.reads[0].reshape(-1).cpu().long()
-        readers.append(Reader(other.name, other.module, _own(columns, layer), _own(places, layer)))
+        own = _own(columns, layer)
+        is_plain = torch.equal(own, torch.arange(layer.width))
+        readers.append(Reader(other.name, other.module, own, _own(places, layer), is_plain))
     if not readers:
         raise AttrGraphError("no layer reads it")
     assert layer.module is not None

@@ -240,12 +240,19 @@ def _by_neuron(module: nn.Module, values: Tensor, reader: Reader, width: int, av
     """By neuron, (neurons,): the mean of `values` over samples and positions, or Σ_samples |Σ_positions values|."""
     is_linear = isinstance(module, nn.Linear)
     values = values.reshape(-1, values.shape[-1]) if is_linear else values.flatten(2).sum(dim=2)
+    if average:  # over samples first, which leaves little to sort by neuron
+        means = _sorted_by_neuron(values.mean(dim=0, keepdim=True), reader, width)[0]
+        return means / _positions(module, reader, width).to(means)
+    return _sorted_by_neuron(values, reader, width).abs().sum(dim=0)
+
+
+def _sorted_by_neuron(values: Tensor, reader: Reader, width: int) -> Tensor:
+    """Sums (rows, neurons) of values (rows, columns)."""
+    if reader.is_plain:
+        return values
     places = reader.columns.to(values.device)
     known = places >= 0
-    summed = values.new_zeros(len(values), width).index_add_(1, places[known], values[:, known])
-    if not average:
-        return summed.abs().sum(dim=0)
-    return summed.mean(dim=0) / _positions(module, reader, width).to(summed)
+    return values.new_zeros(len(values), width).index_add_(1, places[known], values[:, known])
 
 
 def _positions(module: nn.Module, reader: Reader, width: int) -> Tensor:
