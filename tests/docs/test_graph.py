@@ -6,11 +6,13 @@ fc1/0 -(1|6)-> fc2/0, fc1/1 -(-2|2)-> fc2/0, as (weight|abs_weight).
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from attrgraph_core.evidence.evidence import Evidence
 from attrgraph_core.graph.attribution_graph import AttributionGraph
 from attrgraph_core.store import graph_schema
 from attrgraph_core.store.connection import Connection
@@ -72,7 +74,7 @@ def store(neo4j_connection: Connection) -> Iterator[GraphStore]:
         store.save(make_graph(CLASS_1, "class:1"), epoch=1, **whole)
         table = store.query("neuron_influence", graph_id=graph_id)
         circuit_id = store.save_circuit(graph_id, "neuron_influence", {}, table)
-        chosen = NeuronSet({"fc1": (0,), "fc2": (0,)}, "top_influence", 0.5)
+        chosen = NeuronSet({"fc1": (0,), "fc2": (0,)}, "top_influence", 0.5, scoring_flops=8)
         store.save_training(RUN, 2, store.save_neuron_set([circuit_id], chosen, run_id=RUN))
         store.finish_run(RUN, "complete")
         yield store
@@ -136,6 +138,9 @@ def whole_store(store: GraphStore) -> Iterator[GraphStore]:
         {"id": f"{RUN}/stage_1/epoch_3/deeplift/class:2"},
         read_only=False,
     )
+    measured = {field.name: {str: "zero", int: 1, float: 0.5}[field.type] for field in fields(Evidence)}
+    (circuit_id,) = store.query("stored_circuits", run_id=RUN)["circuit_id"]
+    store.save_evidence(circuit_id, measured | {"seed_stability": 0.5})
     other = f"{RUN}-other"
     store.save(make_graph(LAST, "label"), run_id=other, stage=1, epoch=0)
     pairs = pd.DataFrame({"layer": ["fc1"], "index": [0], "other_index": [1], "correlation": [0.5]})
