@@ -103,6 +103,8 @@ def neurons_of_kind(stage: Stage, model: "nn.Module", data: TrainingData) -> dic
     count = 1 if stage.kind == "head" else stage.layers or 1
     with evaluation_mode(model):
         trainable = network_structure(model, data.train_inputs[:1]).trainable
+    if count > len(trainable):
+        raise AttrGraphError(f"layers is {count}; the network has {len(trainable)} layers")
     return {layer.name: tuple(range(layer.width)) for layer in trainable[-count:]}
 
 

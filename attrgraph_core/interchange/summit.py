@@ -36,6 +36,8 @@ def read_summit(path: Path) -> AttributionGraph:
             neurons.append((layer, own, kind, channel["count"].number(), channel["count"].number()))
             edges += [_edge(previous, names[place - 1] if place else None, layer, own)
                       for previous in channel["prev_channels"].items()]  # fmt: skip
+    if not neurons:
+        raise AttrGraphError(f"{path.name}: no layer of the file has a channel")
     found = re.search(r"-(\d+)$", path.stem)
     return graph_of_rows(neurons, edges, method="summit", target=f"class:{found[1]}" if found else "label")
 

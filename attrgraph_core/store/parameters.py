@@ -10,6 +10,8 @@ from typing import Any
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.cypher_query import CypherQuery, Parameter
 
+COUNTS = ("top_k", "beam_width", "edge_count", "k")  # what a query calls a number of rows, or of what it keeps
+
 
 def check_parameters(query: CypherQuery, parameters: Mapping[str, Any], given: Collection[str] = ()) -> dict[str, Any]:
     """All parameters of a query, checked, with its defaults for those that are left out.
@@ -89,6 +91,8 @@ def _checked(query: CypherQuery, name: str, parameter: Parameter, value: Any) ->
         raise AttrGraphError(
             f"parameter {name!r} of query {query.name!r} is {value!r}; it is one of {', '.join(parameter.choices)}"
         )
+    if name in COUNTS and checked < 0:
+        raise AttrGraphError(f"parameter {name!r} of query {query.name!r} is {value!r}; it counts, from 0")
     return checked
 
 

@@ -164,6 +164,8 @@ def complaint(file: Path, before: str, after: str) -> str:
             ("policy: top_influence", "policy: {inverse: best}", "17: stages.1.select.policy: unknown policy 'best'"),
             ("  - epochs: 2", "  - {epochs: 2, kind: random_layers, layers: 3}",
              "14: stages.0: layers is 3; the network has 2 hidden layers to draw"),
+            ("  - epochs: 1", "  - {epochs: 1, kind: top_layers, layers: 4}\n  - epochs: 1",
+             "15: stages.1: layers is 4; the network has 3 layers"),
         ("layers: [fc1]", "layers: [fc1, output]",
          "19: stages.1.select.layers: 'output' is not a hidden layer of the network; known are fc1, fc2"),
         ("[12, 8]", "[]",

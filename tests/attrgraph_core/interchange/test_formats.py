@@ -200,6 +200,7 @@ def test_a_bad_file_is_refused_by_its_field(tmp_path, content, message):
 
 def test_files_that_are_something_else(tmp_path):
     (tmp_path / "no.json").write_text("{")
+    (tmp_path / "empty.json").write_text("{}")
     (tmp_path / "no.graphml").write_text("<graph>")
     (tmp_path / "no.parquet").write_text("x")
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "table.parquet")
@@ -207,7 +208,7 @@ def test_files_that_are_something_else(tmp_path):
     for name, message in [
         ("no.json", "is no JSON"), ("no.graphml", "is no GraphML"), ("no.parquet", "is no Parquet file"),
         ("table.parquet", "has no metadata 'attrgraph'"), ("other.graphml", "node 'a' has no 'layer'"),
-        ("gone.json", "there is no file"),
+        ("gone.json", "there is no file"), ("empty.json", "empty.json: no layer of the file has a channel"),
     ]:  # fmt: skip
         with pytest.raises(AttrGraphError, match=message):
             import_graph(tmp_path / name)

@@ -68,6 +68,12 @@ def test_numbers_of_numpy_are_numbers(query):
     assert type(checked["top_k"]) is int
 
 
+def test_a_negative_count_is_refused_and_none_at_all_is_a_count(query):
+    with pytest.raises(AttrGraphError, match=r"parameter 'top_k' of query .* is -3; it counts, from 0"):
+        check_parameters(query, {"graph_id": "g", "top_k": -3})
+    assert check_parameters(query, {"graph_id": "g", "top_k": 0})["top_k"] == 0
+
+
 @pytest.mark.parametrize("value", [True, 5.0, "5", None])
 def test_another_type_is_refused(query, value):
     with pytest.raises(AttrGraphError, match="which is no INTEGER"):
