@@ -50,7 +50,7 @@ class NeuronSet:
                 dict(content["neurons"]), str(content["policy"]), float(content["budget"]),
                 None if flops is None else int(flops),
             )  # fmt: skip
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise AttrGraphError(f"no neuron set in JSON ({type(error).__name__}: {error}): {text[:80]!r}") from error
 
 

@@ -67,7 +67,8 @@ def test_the_comparison_that_comes_with_the_project_can_run():
     comparison = load_comparison(Path(__file__).parents[2] / "experiments" / "compare.yaml")
     for variant in ("thin", "top_influence_covering", "random_layers", "meprop", "drtp"):
         check_feasible(comparison.experiment_of(variant))
-    assert {stage.kind for stages in comparison.variants.values() for stage in stages} == set(STAGE_KINDS)
+    kinds = {stage.kind for stages in comparison.variants.values() for stage in stages}
+    assert kinds == set(STAGE_KINDS) - {"ablate", "edges", "mask_inputs", "recycle"}  # those mend, and train little
 
 
 @pytest.mark.parametrize(
