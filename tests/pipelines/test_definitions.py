@@ -26,8 +26,9 @@ def test_the_loop_is_unrolled():
             f"stage_{stage}_circuits": {f"stage_{stage}_attribution_graphs"},
         }
         if stage < STAGE_COUNT:
+            # The graphs, because what they took is part of what choosing takes.
             expected[f"stage_{stage}_neuron_set"] = {
-                "dataset", f"stage_{stage}_checkpoints", f"stage_{stage}_circuits",
+                "dataset", f"stage_{stage}_checkpoints", f"stage_{stage}_attribution_graphs", f"stage_{stage}_circuits",
             }  # fmt: skip
     found = {key.to_user_string(): names(GRAPH.get(key).parent_keys) for key in GRAPH.get_all_asset_keys()}
     assert STAGE_COUNT >= 2
