@@ -238,8 +238,9 @@ def test_a_server_without_its_record_is_ended_by_the_next_start(server):
 def test_interrupted_start_leaves_no_server(server):
     server.stop()
     code = (
-        "from pathlib import Path; import sys; from rich.console import Console;"
+        "from pathlib import Path; import signal; import sys; from rich.console import Console;"
         "from attrgraph_core.store.embedded.server import EmbeddedServer;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # a shell's background job ignores it
         "EmbeddedServer(Path(sys.argv[1])).start(Console(quiet=True))"
     )
     start = subprocess.Popen([sys.executable, "-c", code, str(server.home)], stderr=subprocess.PIPE)
