@@ -4,25 +4,22 @@ A coalition takes some features of the sample and the rest of the baseline. The 
 baseline's by construction. A sample at a time, so for few samples and small inputs. Captum: `KernelShap`.
 """
 
-import torch
 from captum import attr
 from torch import Tensor
 
 from attrgraph_core.attribution.evaluation import seeded
 from attrgraph_core.attribution.method import Obstacle
 from attrgraph_core.attribution.neuron_methods.neuron_method import (
-    ROWS_AT_ONCE,
     InputMethod,
-    mean_over,
     refuse_endless,
 )
 from attrgraph_core.attribution.neuron_methods.perturbed_features import (
     check_draws,
     draws_for,
-    features_of,
+    regressed,
     unfit_for_regression,
 )
-from attrgraph_core.attribution.neuron_methods.tapped_network import TappedNetwork, sample_rows
+from attrgraph_core.attribution.neuron_methods.tapped_network import TappedNetwork
 from attrgraph_core.attribution.structure import NetworkStructure
 
 
@@ -48,18 +45,5 @@ class KernelShap(InputMethod):
             "give fewer samples, or KernelShap(draws=) fewer",
         )
         captum = attr.KernelShap(network)
-
-        features = features_of(network.structure, inputs)
-
-        def attribute(baseline: Tensor) -> Tensor:
-            each = [
-                captum.attribute(
-                    sample, baseline, additional_forward_args=(row,), feature_mask=features, n_samples=draws,
-                    perturbations_per_eval=min(draws, ROWS_AT_ONCE),
-                )
-                for sample, row in zip(inputs.detach().split(1), sample_rows(inputs)[0].split(1), strict=True)
-            ]  # fmt: skip
-            return torch.cat(each)
-
         with seeded(self.seed):
-            return mean_over(baselines, attribute)
+            return regressed(captum, network.structure, inputs, baselines, draws)

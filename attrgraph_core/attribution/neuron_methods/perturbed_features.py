@@ -1,9 +1,12 @@
 """What methods that perturb the input have in common: one feature a neuron, and a limit to what is run."""
 
+import torch
+from captum.attr import Lime
 from torch import Tensor
 
 from attrgraph_core.attribution.method import Obstacle
-from attrgraph_core.attribution.neuron_methods.neuron_method import ROWS_AT_ONCE
+from attrgraph_core.attribution.neuron_methods.neuron_method import ROWS_AT_ONCE, mean_over
+from attrgraph_core.attribution.neuron_methods.tapped_network import sample_rows
 from attrgraph_core.attribution.structure import NetworkStructure
 from attrgraph_core.errors import AttrGraphError
 
@@ -42,3 +45,20 @@ def draws_for(structure: NetworkStructure, draws: int | None) -> int:
 def check_draws(draws: int | None) -> None:
     if draws is not None and draws < 2:
         raise AttrGraphError(f"a regression needs 2 draws or more, not {draws}")
+
+
+def regressed(captum: Lime, structure: NetworkStructure, inputs: Tensor, baselines: Tensor, draws: int) -> Tensor:
+    """Coefficients of a regression a sample, (samples, *input), as the mean over the baselines."""
+    features = features_of(structure, inputs)
+
+    def attribute(baseline: Tensor) -> Tensor:
+        each = [
+            captum.attribute(
+                sample, baseline, additional_forward_args=(row,), feature_mask=features, n_samples=draws,
+                perturbations_per_eval=min(draws, ROWS_AT_ONCE),
+            )
+            for sample, row in zip(inputs.detach().split(1), sample_rows(inputs)[0].split(1), strict=True)
+        ]  # fmt: skip
+        return torch.cat(each)
+
+    return mean_over(baselines, attribute)
