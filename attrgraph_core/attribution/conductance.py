@@ -2,10 +2,11 @@
 
 Dhamdhere et al. (2018): a neuron gets `∫ ∂F/∂z dz`, an edge from i to j `∫ W_ji ∂F/∂z_j da_i`. The way has `steps`
 equal steps; an edge is `Σ_k (a_i^{k+1} - a_i^k) W_ji (g_j^k + g_j^{k+1}) / 2`, the trapezoid rule, exact where the
-gradient is linear along the way. Into a neuron its edges sum to its conductance at any number of steps. The network's
-own derivative is taken, attention and normalisations included, so all layers are complete up to the error of the rule.
-What reads the input alone is linear along the way: such a layer is computed at both ends, and the gradients of all
-steps are summed before they meet its one step.
+gradient is linear along the way. It is summed by points, `Σ_k (a_i^{k+1} - a_i^{k-1}) W_ji g_j^k / 2`, at the ends with
+the one step that is there: so no mean gradient is made. Into a neuron its edges sum to its conductance at any number of
+steps. The network's own derivative is taken, attention and normalisations included, so all layers are complete up to
+the error of the rule. What reads the input alone is linear along the way: such a layer is computed at both ends, and
+the gradients of all steps are summed before they meet its one step.
 
 Several baselines give the mean over them: expected gradients (Erion et al., 2021), by quadrature in the place of draws.
 """
@@ -72,7 +73,7 @@ class Conductance(AttributionMethod):
     def _from_pass(self, network_pass: NetworkPass, logits: Tensor, inputs: Tensor, batch: Batch) -> Factors:
         count, points = len(batch.baselines), self.steps + 1
         scores = batch.target.rows(count * points).score(logits)
-        # Halved here, so that the mean of two neighbours is their sum.
+        # Halved here, as a point's gradient is half of that of the steps on both its sides.
         gradients = gradients_of(scores / (2 * count), inputs, network_pass.recording)
         with torch.no_grad():
             structure = network_pass.structure
@@ -85,22 +86,20 @@ class Conductance(AttributionMethod):
             explained = (by_way[:, :, -1] - by_way[:, :, 0]).mean(dim=1)
             own = total = None
             if inputs.requires_grad:
-                own = self._steps(inputs.detach()) * self._between(gradient_at(gradients, inputs))
+                own = self._moves(inputs.detach()) * gradient_at(gradients, inputs)
             elif not structure.reads_tokens:
                 total = input_total(structure, layers, explained)
         return Factors(layers, own, explained, torch.zeros_like(explained), total)
 
     def _layer(self, record: LayerRecord, gradients: dict[int, Tensor]) -> LayerFactors:
-        between = self._between(gradient_at(gradients, record.output))
-        step = self._steps(record.output.detach())
+        gradient, moves = gradient_at(gradients, record.output), self._moves(record.output.detach())
         if record.layer.operation == "junction":
-            shares = tuple(
-                self._steps(values.detach()) * self._between(gradient_at(gradients, values)) for values in record.inputs
-            )
-            return LayerFactors(record.layer, step, between, shares=shares)
+            shares = tuple(self._moves(values.detach()) * gradient_at(gradients, values) for values in record.inputs)
+            return LayerFactors(record.layer, moves, gradient, shares=shares)
         if record.layer.operation == "embedding":
-            return LayerFactors(record.layer, step, between, shares=(step * between,))
-        return LayerFactors(record.layer, step, between, terms=(Term(self._steps(record.inputs[0].detach()), between),))
+            return LayerFactors(record.layer, moves, gradient, shares=(moves * gradient,))
+        read = self._moves(record.inputs[0].detach())
+        return LayerFactors(record.layer, moves, gradient, terms=(Term(read, gradient),))
 
     def _straight_layer(self, record: LayerRecord, gradients: dict[int, Tensor]) -> LayerFactors:
         """All steps of what is linear along the way are one, from end to end, by the mean gradient."""
@@ -109,19 +108,19 @@ class Conductance(AttributionMethod):
         way, read = (self._whole_way(values.detach()) for values in (record.output, record.inputs[0]))
         return LayerFactors(record.layer, way, mean, terms=(Term(read, mean),))
 
-    def _steps(self, values: Tensor) -> Tensor:
-        """Differences of neighbours on the way, (samples and baselines and steps, ...)."""
-        return values.unflatten(0, (-1, self.steps + 1)).diff(dim=1).flatten(0, 1)
+    def _moves(self, values: Tensor) -> Tensor:
+        """How far the way goes on both sides of each point, (samples and baselines and points, ...)."""
+        by_way = values.unflatten(0, (-1, self.steps + 1))
+        moves = torch.empty_like(by_way)
+        torch.sub(by_way[:, 2:], by_way[:, :-2], out=moves[:, 1:-1])
+        for end, (after, before) in ((0, (1, 0)), (-1, (-1, -2))):
+            moves[:, end] = by_way[:, after] - by_way[:, before]
+        return moves.flatten(0, 1)
 
     def _whole_way(self, values: Tensor) -> Tensor:
         """The last point less the first, (samples and baselines, ...)."""
         by_way = values.unflatten(0, (-1, self.steps + 1))
         return by_way[:, -1] - by_way[:, 0]
-
-    def _between(self, half_gradient: Tensor) -> Tensor:
-        """The mean gradient of a step, (samples and baselines and steps, ...)."""
-        by_way = half_gradient.unflatten(0, (-1, self.steps + 1))
-        return (by_way[:, 1:] + by_way[:, :-1]).flatten(0, 1)
 
 
 def _between(ends: Tensor, points: int) -> Tensor:

@@ -41,13 +41,13 @@ class Sums:
         at_input = factors.input_attribution
         if at_input is not None:
             at_input = structure.input_map.sum(_rows(at_input, samples, count))
-            at_input = at_input.unflatten(0, (len(explained), -1)).sum(dim=1)
+            at_input = _by_sample(at_input, len(at_input) // len(explained))
         for layer_factors in factors.layers:
             tokens = self._add_layer(layer_factors, samples, count, absolute)
             if tokens is not None:  # what tokens get is what their embeddings get
                 at_input = tokens if at_input is None else at_input + tokens
         if at_input is not None:
-            _add(self.attributions, INPUT, at_input.sum(dim=0), at_input.abs().sum(dim=0))
+            _add(self.attributions, INPUT, at_input.sum(dim=0), _absolute_sum(at_input))
             total = per_sample(at_input)
         else:
             assert factors.input_total is not None
@@ -58,8 +58,8 @@ class Sums:
         """Add a layer; gives what each input token got, where the layer embeds tokens."""
         layer = own.layer
         rows = len(own.gradient) // count
-        of_neuron = _rows(own.by_neuron, samples, count).unflatten(0, (-1, rows)).sum(dim=1)
-        _add(self.attributions, layer.name, of_neuron.sum(dim=0), of_neuron.abs().sum(dim=0))
+        of_neuron = _by_sample(_rows(own.by_neuron, samples, count), rows)
+        _add(self.attributions, layer.name, of_neuron.sum(dim=0), _absolute_sum(of_neuron))
         if own.stabilised is not None:
             kept = _rows(own.stabilised, samples, count).sum(dim=0)
             self.stabilisers[layer.name] = self.stabilisers.get(layer.name, 0.0) + _wide(kept)
@@ -73,10 +73,10 @@ class Sums:
         shares = [_rows(share, samples, count) for share in own.shares]
         if layer.operation == "junction":
             edges = junction_edges(layer, shares, rows)
-            _add(self.edges, layer.name, edges.sum(dim=0), edges.abs().sum(dim=0))
+            _add(self.edges, layer.name, edges.sum(dim=0), _absolute_sum(edges))
             return None
         edges = embedding_edges(layer, shares[0], rows)
-        _add(self.edges, layer.name, edges.sum(dim=0), edges.abs().sum(dim=0))
+        _add(self.edges, layer.name, edges.sum(dim=0), _absolute_sum(edges))
         return edges.sum(dim=1)
 
     def plus(self, other: "Sums") -> "Sums":
@@ -196,6 +196,16 @@ def _rows(values: Tensor, samples: slice, count: int) -> Tensor:
         return values
     rows = len(values) // count
     return values[samples.start * rows : samples.stop * rows]
+
+
+def _by_sample(values: Tensor, rows: int) -> Tensor:
+    """The sums of each sample's rows, (samples, ...)."""
+    return values if rows == 1 else values.unflatten(0, (-1, rows)).sum(dim=1)
+
+
+def _absolute_sum(values: Tensor) -> Tensor:
+    """Sums of absolute values over samples, without a tensor of them."""
+    return torch.linalg.vector_norm(values, ord=1, dim=0)
 
 
 def _add(total: dict[str, Pair], name: str, signed: Tensor, absolute: Tensor | None) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from attrgraph_core.attribution.structure import NetworkStructure
 
-# Of a layer's output, where a sample is several rows: 16 MiB in float32. Memory of more than 32 MiB is fetched anew
+# Of a layer's output, where a sample is several rows: 8 MiB in float32. Memory of more than 32 MiB is fetched anew
 # from the system for every tensor, which costs as much as the arithmetic.
-ELEMENTS_AT_ONCE = 1 << 22
+ELEMENTS_AT_ONCE = 1 << 21
 
 
 @dataclass(frozen=True)

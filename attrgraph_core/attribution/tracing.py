@@ -23,8 +23,13 @@ def trace(model: nn.Module) -> fx.GraphModule:
     """The traced network, in the mode that `model` is in. Raises AttrGraphError where it cannot be traced."""
     if (inner := _WRAPPERS.get(type(model).__name__)) is not None:
         raise AttrGraphError(f"{type(model).__name__} hides the network that it wraps; give the network: {inner}")
+    tracer = _Tracer()
+    if tracer.is_leaf_module(model, ""):
+        raise AttrGraphError(
+            f"{type(model).__name__} alone is a layer without a network around it; give nn.Sequential(layer)"
+        )
     try:
-        return fx.GraphModule(model, _Tracer().trace(model))
+        return fx.GraphModule(model, tracer.trace(model))
     except Exception as error:
         raise AttrGraphError(
             f"{type(model).__name__} cannot be traced by torch.fx ({_first_line(error)}); its forward must not branch "

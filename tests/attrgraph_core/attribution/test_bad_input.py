@@ -68,6 +68,7 @@ CASES = {
     "a class and no network": ({"model": nn.Linear}, "not the class Linear; give one of its objects"),
     "a function and no network": ({"model": len}, "a network is a torch.nn.Module, not <built-in function len>"),
     "a compiled network": ({"model": torch.compile(network())}, "hides the network that it wraps; .*model._orig_mod"),
+    "a layer alone": ({"model": nn.Linear(4, 3)}, r"Linear alone is a layer .*; give nn.Sequential\(layer\)"),
     "a baseline that is no tensor": ({"baseline": [0.0] * 4}, "unknown baseline"),
     "a number for a baseline": ({"baseline": 0}, "unknown baseline 0"),
     "a number for limits": ({"keep": 3}, "keep is 3; give EdgeLimits"),

@@ -9,9 +9,11 @@ import torch
 from torch import nn
 
 from attrgraph_core import AttrGraphError, attribute
+from attrgraph_core.attribution.linter import lint
 from attrgraph_core.attribution.methods import METHODS
 from attrgraph_core.attribution.neuron_methods.kernel_shap import KernelShap
 from attrgraph_core.attribution.neuron_methods.lime import Lime
+from attrgraph_core.attribution.summit import top_influence_counts
 from attrgraph_core.attribution.target import Logits
 
 QUICK = {"kernel_shap": KernelShap(draws=30), "lime": Lime(draws=30)}
@@ -61,6 +63,14 @@ def test_attribution_leaves_no_trace(method, end, monkeypatch):
         monkeypatch.setattr(Logits, "score", stop)
     with contextlib.nullcontext() if raised is None else pytest.raises(type(raised)):
         attribute(model, inputs, torch.arange(4) % 3, method=QUICK.get(method, method), baseline=inputs[:2])
+    assert everything(model, inputs) == before
+
+
+def test_the_linter_and_counts_of_strongest_sources_leave_no_trace():
+    model, inputs = network(), torch.randn(4, 1, 4, 4, generator=torch.Generator().manual_seed(1)).double()
+    before = everything(model, inputs)
+    lint(model, inputs)
+    top_influence_counts(model, [(inputs, torch.arange(4) % 3)], k=2)
     assert everything(model, inputs) == before
 
 
