@@ -22,6 +22,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,27 +154,18 @@ def states_without_edges(store: Any, sparse: Any) -> dict[str, str]:
     return graph
 
 
-def write_edges(store: Any, sparse: Any, graph: dict[str, str], thread_count: int) -> None:
-    """Write the edges between states that are there, with one or several transactions at a time.
-
-    A batch does not lock its graph here, as it does in `write_edges`, or the transactions would wait for each other.
-    """
+def write_edges(store: Any, sparse: Any, graph: dict[str, str], lane_count: int) -> None:
+    """Write the edges between states that are there, by one transaction at a time or by one in each of two lanes."""
     from attrgraph_core.store.batches import edge_batches
-    from attrgraph_core.store.queries import load_query
 
-    text = load_query("ingest/write_edges").text.replace("SET graph.written_at = datetime()\n", "")
     batches = list(edge_batches(sparse))
 
-    def write(part: list[dict[str, Any]]) -> None:
-        with store._database.driver.session() as session:
-            for batch in part:
-                session.execute_write(lambda t, batch=batch: t.run(text, {**graph, **batch}).consume())
+    def write(lane: int) -> None:
+        for batch in batches[lane::lane_count]:
+            store._database.write("write_edges", lane=lane, **graph, **batch)
 
-    threads = [threading.Thread(target=write, args=(batches[i::thread_count],)) for i in range(thread_count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(lane_count) as pool:
+        list(pool.map(write, range(lane_count)))
 
 
 def memory_of_writing(edge_count: int, connection: Any) -> tuple[float, float]:
@@ -285,9 +277,9 @@ def one_round(
     for way in PEERS:
         cost = meter.of_peer(way, folder, store.connection, f"peer-{way}-{number}")
         costs[way].append(Cost(cost.clock * scale, cost.processors * scale))
-    for thread_count, way in ((1, "edges alone, one transaction"), (2, "edges alone, two at once")):
+    for lane_count, way in ((1, "edges alone, one transaction"), (2, "edges alone, two at once")):
         graph = states_without_edges(store, sparse)
-        costs[way].append(meter.of(lambda g=graph, n=thread_count: write_edges(store, sparse, g, n)))
+        costs[way].append(meter.of(lambda g=graph, n=lane_count: write_edges(store, sparse, g, n)))
     graph_id = f"{run_id}/stage_1/epoch_0/graph"
     costs["read: GraphStore.graph"].append(meter.of(lambda: store.graph(graph_id)))
     costs["read: a row an edge"].append(meter.of(lambda: store.query("graph_edges", graph_id=graph_id)))

@@ -144,7 +144,9 @@ class GraphStore:
         found = read_graph(self._database, graph_id)
         if found is None:
             self._refuse_unknown_ids({"graph_id": graph_id})
-            raise AttrGraphError(f"graph {graph_id!r} was completed just now; read it again")
+            found = read_graph(self._database, graph_id)  # it was completed in between
+        if found is None:
+            raise AttrGraphError(f"graph {graph_id!r} is being written; read it when its writer is done")
         names = ("method", "target", "baseline", "sample_count", "completeness_delta")
         return AttributionGraph(
             neurons=found.neurons, edges=found.edges, **{name: found.properties[name] for name in names}

@@ -3,10 +3,15 @@
 A graph is `writing` from its first statement to its last, and only `complete` ones are read. Batches are transactions
 of their own; a writer killed between two of them leaves a graph that nobody sees and that the next writer replaces.
 Each writer has a token: one that was overtaken by another notices at its next batch and gives up.
+
+Edges, which are nearly all of it, are written in two transactions at a time: while the server works on one batch the
+next is packed and sent, and two processors work on both.
 """
 
 import hashlib
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +25,7 @@ from attrgraph_core.store.queries import load_query
 
 DELETE_BATCH = 20_000
 HASHED_ROWS = 100_000
+LANES = 2  # of query write_edges
 
 
 @dataclass(frozen=True)
@@ -61,13 +67,14 @@ def write_graph(database: Database, sparse: SparseGraph, *, graph_id: str, snaps
         return
     writer = uuid.uuid4().hex
     properties = {**_properties(sparse), "run_id": run_id}
-    database.write("begin_graph", snapshot_id=snapshot_id, graph_id=graph_id, writer=writer, properties=properties)
-    if len(found):
+    begun = database.write(
+        "begin_graph", snapshot_id=snapshot_id, graph_id=graph_id, writer=writer, properties=properties
+    )
+    if begun[0]["has_content"]:
         delete_content(database, graph_id, writer)
     for batch in state_batches(sparse.graph.neurons):
         _write_batch(database, "write_states", graph_id, writer, len(batch["layers"]), run_id=run_id, **batch)
-    for batch in edge_batches(sparse):
-        _write_batch(database, "write_edges", graph_id, writer, len(batch["weights"]), **batch)
+    _write_edges(database, sparse, graph_id, writer)
     node_count, edge_count = len(sparse.graph.neurons), len(sparse.graph.edges)
     rows = database.write(
         "complete_graph",
@@ -114,6 +121,27 @@ def _properties(sparse: SparseGraph) -> dict[str, Any]:
 def _write_batch(database: Database, query: str, graph_id: str, writer: str, count: int, **columns: Any) -> None:
     if database.write(query, graph_id=graph_id, writer=writer, **columns)[0]["written"] != count:
         raise overtaken(graph_id)
+
+
+def _write_edges(database: Database, sparse: SparseGraph, graph_id: str, writer: str) -> None:
+    """Write the edges in two transactions at a time, each with a lock of its own; what one raises ends both."""
+    batches, taking, stopped = edge_batches(sparse), threading.Lock(), threading.Event()
+
+    def write(lane: int) -> None:
+        while not stopped.is_set():
+            with taking:
+                batch = next(batches, None)
+            if batch is None:
+                return
+            _write_batch(database, "write_edges", graph_id, writer, len(batch["weights"]), lane=lane, **batch)
+
+    with ThreadPoolExecutor(LANES) as pool:
+        lanes = [pool.submit(write, lane) for lane in range(LANES)]
+        try:
+            for done in as_completed(lanes):
+                done.result()
+        finally:
+            stopped.set()
 
 
 def overtaken(graph_id: str) -> AttrGraphError:

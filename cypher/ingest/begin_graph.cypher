@@ -4,14 +4,18 @@
 // @param  graph_id     STRING  graph
 // @param  writer       STRING  token of who writes; a later one takes over
 // @param  properties   MAP     method, target, baseline, sample_count, completeness_delta, kept_mass and others
-// @return graph_id     STRING  graph
+// @return has_content  BOOLEAN whether states are there of a graph before, or of a writer that was overtaken
 MATCH (snapshot:Snapshot {snapshot_id: $snapshot_id})
 MERGE (graph:AttributionGraph {graph_id: $graph_id})
 SET graph += $properties, graph.status = 'writing', graph.writer = $writer, graph.written_at = datetime()
 REMOVE graph.content_hash, snapshot.pruned_at
-MERGE (snapshot)-[:HAS_GRAPH]->(graph)
-WITH graph
+MERGE (snapshot)-[held:HAS_GRAPH]->(graph)
+// Waits for the second lane of who writes it now (see write_edges); the first ended when the graph was locked.
+SET held.is_locked = true
+REMOVE held.is_locked
+WITH DISTINCT graph
 // What was found in the content before is no longer all there.
 OPTIONAL MATCH (circuit:Circuit)-[:FOUND_IN]->(graph)
 SET circuit.is_stale = true
-RETURN DISTINCT graph.graph_id AS graph_id
+WITH DISTINCT graph
+RETURN EXISTS { (graph)-[:HAS_STATE]->() } AS has_content

@@ -10,4 +10,10 @@ WITH run
 // Not by way of its snapshots: an import that was cut short has graphs that hang on none yet.
 OPTIONAL MATCH (graph:AttributionGraph {run_id: run.run_id})
 SET graph.status = 'deleting', graph.writer = $writer
+WITH run, graph
+// The second lane of who writes it ends first (see write_edges).
+OPTIONAL MATCH (:Snapshot)-[held:HAS_GRAPH]->(graph)
+SET held.is_locked = true
+REMOVE held.is_locked
+WITH DISTINCT run, graph
 RETURN run.run_id AS run_id, collect(graph.graph_id) AS graph_ids

@@ -4,6 +4,7 @@
 //
 // @param  graph_id          STRING         graph
 // @param  writer            STRING         token of who writes it
+// @param  lane              INTEGER        0 or 1: transactions of two lanes do not wait for each other
 // @param  source_layer      STRING         layer that the edges leave
 // @param  target_layer      STRING         layer that they enter
 // @param  source_places     LIST<INTEGER>  place of the source among the layer's states by index; a value an edge, as in all lists
@@ -11,9 +12,10 @@
 // @param  weights           LIST<FLOAT>    signed
 // @param  abs_weights       LIST<FLOAT>    absolute
 // @return written           INTEGER        how many edges; 0 where another writer took over
-MATCH (graph:AttributionGraph {graph_id: $graph_id})
-// Locked before the token is read: nobody takes over in between.
-SET graph.written_at = datetime()
+MATCH (:Snapshot)-[held:HAS_GRAPH]->(graph:AttributionGraph {graph_id: $graph_id})
+// Locked before the token is read: nobody takes over in between, as that needs the locks of both lanes.
+FOREACH (_ IN CASE $lane WHEN 0 THEN [1] ELSE [] END | SET graph.written_at = datetime())
+FOREACH (_ IN CASE $lane WHEN 1 THEN [1] ELSE [] END | SET held.is_locked = true REMOVE held.is_locked)
 WITH graph WHERE graph.status = 'writing' AND graph.writer = $writer
 // The index finds a layer's states, given a condition on each of its properties; on an empty database the planner
 // would not see that it is the better one.

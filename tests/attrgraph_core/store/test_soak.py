@@ -18,7 +18,7 @@ from tests.attrgraph_core.store.writer_process import LAYERS, WIDTH, layered_gra
 
 pytestmark = pytest.mark.neo4j
 SECONDS = float(os.environ.get("ATTRGRAPH_TEST_SOAK_SECONDS", "8"))
-WRITERS, READERS = 6, 2
+WRITERS, READERS, PAIRS = 6, 2, 12
 EDGES = (LAYERS - 1) * WIDTH**2
 
 
@@ -87,9 +87,10 @@ def test_of_two_writers_of_one_graph_one_is_refused_in_words(neo4j_connection, s
     hashes = [content_hash(sparsify(layered_graph(seed), edge_mass=1.0)) for seed in (0, 1)]
     barrier = threading.Barrier(2)
 
-    def write(seed: int) -> str | None:
+    def write(seed: int, delay: float = 0.0) -> str | None:
         with GraphStore.open(neo4j_connection) as own:
             barrier.wait(30)
+            time.sleep(delay)
             try:
                 own.save(layered_graph(seed), run_id=run_id, stage=1, epoch=0, edge_mass=1.0)
             except AttrGraphError as error:
@@ -97,9 +98,10 @@ def test_of_two_writers_of_one_graph_one_is_refused_in_words(neo4j_connection, s
             return None
 
     refused = 0
-    for _ in range(4):
+    for pair in range(PAIRS):
         with ThreadPoolExecutor(2) as pool:
-            errors = [error for error in pool.map(write, (0, 1)) if error is not None]
+            found = pool.map(write, (0, 1), (0.0, 0.02 * pair))  # so that the other is met in any part of its work
+            errors = [error for error in found if error is not None]
         assert len(errors) <= 1
         assert all("another process began to write graph" in error for error in errors)
         refused += len(errors)
@@ -107,4 +109,4 @@ def test_of_two_writers_of_one_graph_one_is_refused_in_words(neo4j_connection, s
         assert store.run_cypher(text, {"run_id": run_id}).to_numpy().tolist()[0] in [[h, "complete"] for h in hashes]
         assert len(store.graph(f"{run_id}/stage_1/epoch_0/deeplift/label").edges) == EDGES
         store.delete_run(run_id)
-    print(f"{refused} of 4 pairs had one refused")
+    print(f"{refused} of {PAIRS} pairs had one refused")
