@@ -46,9 +46,10 @@ def main() -> None:
             error_console.print_exception()
         error_console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(EXIT_ERROR)
-    except KeyboardInterrupt:
-        error_console.print("interrupted")
-        sys.exit(EXIT_INTERRUPTED)
+    except SystemExit as end:
+        if end.code == EXIT_INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+            error_console.print("interrupted; nothing is left half done, and the same command goes on or begins again")
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `attrgraph query ... | head`
         sys.exit(EXIT_ERROR)

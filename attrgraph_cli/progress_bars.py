@@ -1,6 +1,7 @@
 """Bars in the terminal from the progress that the pipeline logs."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 LOGGER = "attrgraph.progress"
+SECONDS_A_LINE = 2.0
 
 
 class _BarHandler(logging.Handler):
@@ -27,19 +29,26 @@ class _BarHandler(logging.Handler):
 
 
 class _LineHandler(logging.Handler):
-    """Where nobody watches a terminal: a line a step."""
+    """Where nobody watches a terminal: a line a step, of quick steps one every few seconds, and the last."""
 
     def __init__(self, console: Console):
         super().__init__()
         self.console = console
+        self.shown: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
+        what, done, total = getattr(record, "progress", (None, 0, 0))
+        now = time.monotonic()
+        if what is not None:
+            if 0 < done < total and now - self.shown.get(what, now) < SECONDS_A_LINE:
+                return
+            self.shown[what] = now
         self.console.print(record.getMessage(), highlight=False)
 
 
 @contextmanager
 def progress_bars(console: Console) -> Iterator[None]:
-    """Show what the pipeline reports while the block runs: bars in a terminal, else a line a step."""
+    """Show what the pipeline reports while the block runs: bars in a terminal, else lines."""
     logger = logging.getLogger(LOGGER)
     level, propagates = logger.level, logger.propagate
     logger.setLevel(logging.INFO)

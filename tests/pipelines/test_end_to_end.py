@@ -148,11 +148,12 @@ def test_an_interrupted_run_goes_on_where_it_stopped(small_experiment: Path, env
     with process:
         assert process.stdout is not None
         for line in process.stdout:
-            if "attribution graphs: 1 of 3" in line:
+            if "attribution graphs: 0 of 3" in line:
                 process.send_signal(signal.SIGINT)
                 break
         rest = process.stdout.read()
     assert process.returncode == 130, rest
+    assert "interrupted; nothing is left half done" in rest
     weights = folder / "runs" / run_id_of(folder, 0) / "stage_1" / "epoch_002.safetensors"
     written = weights.stat().st_mtime_ns
     finished = attrgraph("run", "small", "--seed", "0")
