@@ -2,7 +2,6 @@
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from attrgraph_cli.newest_graph import IDS, LATEST, newest_graph
 from attrgraph_cli.query_completion import complete_name, complete_parameter
 from attrgraph_cli.query_picture import Pictures, parse_shape
+from attrgraph_cli.query_rows import Format, print_rows
 from attrgraph_core.errors import AttrGraphError
 
 if TYPE_CHECKING:
@@ -19,16 +20,6 @@ if TYPE_CHECKING:
 
     from attrgraph_core.store.graph_store import GraphStore
     from attrgraph_core.store.queries import CypherQuery
-
-
-LATEST = ("graph_id", "stage_id", "run_id")  # parameters that mean the newest where they are left out
-
-
-class Format(StrEnum):
-    table = "table"
-    json = "json"
-    csv = "csv"
-    parquet = "parquet"
 
 
 def query(
@@ -43,8 +34,12 @@ def query(
     write: Annotated[bool, typer.Option("--write", help="Let --cypher change the database.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds that --cypher may take; 0 for any.")] = 60.0,
     max_rows: Annotated[int, typer.Option(help="Rows that --cypher may give; 0 for any.")] = 100_000,
+    run: Annotated[str | None, typer.Option(help="Of this run: its id, name, or the beginning of its id.")] = None,
+    target: Annotated[str | None, typer.Option(help="Of this target, such as class:3.")] = None,
     list_queries: Annotated[bool, typer.Option("--list", help="Show what each query answers.")] = False,
-    format: Annotated[Format, typer.Option("--format", "-f", help="How to print the rows.")] = Format.table,
+    format: Annotated[
+        Format, typer.Option("--format", "-f", help="How to print; auto is table, or rows where that is too wide.")
+    ] = Format.auto,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show the server's plan; run nothing.")] = False,
     save: Annotated[bool, typer.Option("--save", help="Keep the answer as a circuit of its graph.")] = False,
@@ -60,8 +55,9 @@ def query(
     --save keeps the neurons of the answer as a (:Circuit), and where DAGSTER_HOME is set as an asset
     saved_circuits/NAME in Dagster's catalogue.
 
-    A parameter graph_id, run_id or stage_id that is left out means the newest: the last stage's last graph of the true
-    class. Which one that is goes to stderr.
+    A parameter graph_id, run_id or stage_id that is left out, or `latest`, means the newest: the last stage's last
+    graph of the true class, or of --target, of the run that began last, or of --run. Which one that is goes to stderr.
+    Graphs that were imported count only where there are no others.
     """
     asked = [bool(name), cypher is not None, list_queries]
     if sum(asked) != 1:
@@ -83,26 +79,29 @@ def query(
     texts = _pairs(param or [])
     found = load_query(name) if name else None
     if found is not None:
+        if target is not None and "target" in found.params:
+            texts, target = {"target": target} | texts, None
         _check_names(found, texts)
     if save or pictures.paths:
         _check_names_neurons(found)
+    _check_newest(found, texts, run, target)
     with GraphStore.open() as store:
         if explain:
             _print_plan(store, found, cypher or "", texts)
             return
         if found is None:
             rows = store.run_cypher(cypher or "", _literals(texts), not write, timeout or None, max_rows or None)
-            _print(rows, format, output)
+            print_rows(rows, format, output)
             return
-        values = _parameters(found, texts, store)
+        values = _parameters(found, texts, store, run, target)
         table = store.query(found, **values)
         if pictures.paths:
             pictures.draw(store.graph(values["graph_id"]), table, f"{found.name} of {values['graph_id']}")
         if save:
             _save(store, found, values, table)
     # A picture is an answer already: its rows are printed where a form or a file is asked for.
-    if not pictures.paths or output is not None or format is not Format.table:
-        _print(table, format, output)
+    if not pictures.paths or output is not None or format is not Format.auto:
+        print_rows(table, format, output)
 
 
 def _pairs(given: list[str]) -> dict[str, str]:
@@ -119,7 +118,19 @@ def _check_names(found: "CypherQuery", texts: dict[str, str]) -> None:
     """Types and names, before a server is started for them."""
     from attrgraph_core.store.queries import coerce
 
-    coerce(found, {**dict.fromkeys([key for key in LATEST if key in found.params], "latest"), **texts})
+    coerce(found, {**dict.fromkeys([key for key in IDS if key in found.params], LATEST), **texts})
+
+
+def _check_newest(found: "CypherQuery | None", texts: dict[str, str], run: str | None, target: str | None) -> None:
+    """--run and --target say which graph is meant: there has to be one to choose."""
+    for option, value in (("--run", run), ("--target", target)):
+        if value is None:
+            continue
+        named = set() if found is None else set(found.params) & (set(IDS) if option == "--run" else {"graph_id"})
+        free = [key for key in named if texts.get(key, LATEST) == LATEST]
+        if not free:
+            what = "your Cypher" if found is None else f"query {found.name!r} as it is asked here"
+            raise AttrGraphError(f"{option} says which graph is meant, and {what} leaves none to choose")
 
 
 def _check_names_neurons(found: "CypherQuery | None") -> None:
@@ -153,7 +164,7 @@ def _print_plan(store: "GraphStore", found: "CypherQuery | None", cypher: str, t
     if found is None:
         plan, title = store.explain(cypher, _literals(texts)), "your Cypher"
     else:
-        given = {key: "any" for key in LATEST if key in found.params} | texts
+        given = {key: "any" for key in IDS if key in found.params} | texts
         plan, title = store.explain(found, coerce(found, given)), found.name
     (Console() if sys.stdout.isatty() else Console(width=200)).print(plan_tree(plan, title))
 
@@ -169,16 +180,20 @@ def _save(store: "GraphStore", found: "CypherQuery", values: dict[str, Any], tab
         print(f"asset = {asset}", file=sys.stderr)
 
 
-def _parameters(found: "CypherQuery", texts: dict[str, str], store: "GraphStore") -> dict[str, Any]:
+def _parameters(
+    found: "CypherQuery", texts: dict[str, str], store: "GraphStore", run: str | None, target: str | None
+) -> dict[str, Any]:
     from attrgraph_core.store.queries import coerce
 
-    left_out = [key for key, known in found.params.items() if key in LATEST and known.is_required and key not in texts]
+    left_out = [
+        key
+        for key, known in found.params.items()
+        if key in IDS and (texts.get(key) == LATEST or (key not in texts and (known.is_required or run is not None)))
+    ]
     if left_out:
-        latest = store.query("latest_graph")
-        if latest.empty:
-            raise AttrGraphError("the store holds no graphs yet; `attrgraph run experiments/digits.yaml` makes some")
+        newest = newest_graph(store, run, target)
         for key in left_out:
-            texts = texts | {key: str(latest[key].iloc[0])}
+            texts = texts | {key: newest[key]}
             print(f"{key} = {texts[key]}", file=sys.stderr)
     return coerce(found, texts)
 
@@ -202,43 +217,3 @@ def _print_list(console: Console) -> None:
         ]
         table.add_row(known.name, known.title, "\n".join(parameters))
     console.print(table)
-
-
-def _print(table: "pd.DataFrame", format: Format, output: Path | None) -> None:
-    if format is Format.parquet:
-        assert output is not None
-        table.to_parquet(output)
-        return
-    if format is Format.json:
-        text = table.to_json(orient="records", indent=1) + "\n"
-    elif format is Format.csv:
-        text = table.to_csv(index=False)
-    elif output is None:
-        _print_table(table)
-        return
-    else:
-        text = table.to_string(index=False) + "\n"
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        output.write_text(text, encoding="utf-8")
-
-
-def _print_table(table: "pd.DataFrame") -> None:
-    # Piped, a table must not be cut to a terminal's width that is not there.
-    console = Console() if sys.stdout.isatty() else Console(width=200)
-    shown = Table()
-    for column in table.columns:
-        shown.add_column(str(column), overflow="fold")
-    for row in table.itertuples(index=False):
-        shown.add_row(*(_cell(value) for value in row))
-    console.print(shown)
-    console.print(f"{len(table)} rows", style="dim", highlight=False)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list):
-        return " → ".join(map(str, value))
-    return str(value)

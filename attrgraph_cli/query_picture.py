@@ -1,5 +1,6 @@
 """A query's answer as a picture: its neurons and edges as a layered attribution graph."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ class Pictures:
                 raise AttrGraphError(f"there is no folder {path.parent} to write {path.name} to")
 
     def draw(self, graph: "AttributionGraph", table: "pd.DataFrame", title: str) -> None:
-        """Write the pictures of what a query returned from a graph."""
+        """Write the pictures of what a query returned from a graph, and say on stderr where they are."""
         from attrgraph_core.drawing.figure import draw_graph, save_picture
         from attrgraph_core.drawing.page import draw_page, save_page
         from attrgraph_core.drawing.subgraph import subgraph
@@ -43,6 +44,8 @@ class Pictures:
                 save_picture(draw_graph(drawn, graph, title=title, image_shape=self.image_shape), path, format)
         if self.html is not None:
             save_page(draw_page(drawn, graph, title=title, image_shape=self.image_shape), self.html)
+        for path in self.paths:
+            print(f"wrote {path.absolute()}", file=sys.stderr)
 
 
 def parse_shape(text: str | None) -> tuple[int, ...] | None:

@@ -137,7 +137,9 @@ def write_ours(store: Any, sparse: Any, name: str) -> None:
     from attrgraph_core.store.provenance import write_snapshot
 
     snapshot_id = write_snapshot(store._database, name, 1, 0, None, None)
-    write_graph(store._database, sparse, graph_id=f"{snapshot_id}/graph", snapshot_id=snapshot_id, run_id=name)
+    write_graph(
+        store._database, sparse, graph_id=f"{snapshot_id}/graph", snapshot_id=snapshot_id, origin={"run_id": name}
+    )
 
 
 def states_without_edges(store: Any, sparse: Any) -> dict[str, str]:

@@ -37,7 +37,7 @@ def fill(store: GraphStore, sparse: SparseGraph, snapshot_count: int) -> None:
         for epoch in range(1, epochs + 1):
             snapshot_id = write_snapshot(store._database, RUN, stage, epoch, 0.5, 0.5)
             graph_id = f"{snapshot_id}/deeplift/label"
-            write_graph(store._database, sparse, graph_id=graph_id, snapshot_id=snapshot_id, run_id=RUN)
+            write_graph(store._database, sparse, graph_id=graph_id, snapshot_id=snapshot_id, origin={"run_id": RUN})
             if epoch % 20 == 0:
                 print(f"stage {stage}: {epoch} snapshots", flush=True)
     table = store.query("top_influential_neurons", graph_id=GRAPH, top_k=32)

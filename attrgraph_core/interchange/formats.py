@@ -1,5 +1,6 @@
 """The formats that graphs come from and go to, by name and by a file's suffix."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ FORMATS = {
     "circuit_tracer": Format(read_circuit_tracer, write_circuit_tracer),
     "eap_ig": Format(read_eap_ig, write_eap_ig),
 }
+SUMMIT_FILE = re.compile(r"ag-[^/]+\.json")
 SUFFIXES = {".graphml": "graphml", ".xml": "graphml", ".parquet": "parquet"}
 
 
@@ -47,9 +49,7 @@ def export_graph(graph: AttributionGraph, path: Path, format: str | None = None)
 
     Raises AttrGraphError for an unknown format or folder, and for a graph that a format has no place for.
     """
-    name = format or _format_of(path, reading=False)
-    if not path.parent.is_dir():
-        raise AttrGraphError(f"there is no folder {path.parent} to write {path.name} to")
+    name = check_export(path, format)
     part = path.with_name(f".{path.name}.part")
     try:
         FORMATS[name].write(graph, part)
@@ -61,6 +61,14 @@ def export_graph(graph: AttributionGraph, path: Path, format: str | None = None)
     return name
 
 
+def check_export(path: Path, format: str | None = None) -> str:
+    """The format that a file would be written in. Raises AttrGraphError for an unknown format or folder."""
+    name = format or _format_of(path, reading=False)
+    if not path.parent.is_dir():
+        raise AttrGraphError(f"there is no folder {path.parent} to write {path.name} to")
+    return name
+
+
 def as_target(graph: AttributionGraph, target: str | None) -> AttributionGraph:
     """The graph with another target's name, where one is given: what a file's format does not tell."""
     return graph if target is None else replace(graph, target=target)
@@ -69,12 +77,15 @@ def as_target(graph: AttributionGraph, target: str | None) -> AttributionGraph:
 def _format_of(path: Path, reading: bool) -> str:
     if path.suffix in SUFFIXES:
         return SUFFIXES[path.suffix]
+    if SUMMIT_FILE.fullmatch(path.name) and not reading:
+        return "summit"
     if path.suffix == ".json" and reading:
         fields = set(read_json(path).mapping())
         return "eap_ig" if "cfg" in fields else "circuit_tracer" if "nodes" in fields else "summit"
     known = ", ".join(FORMATS)
     if path.suffix == ".json":
         raise AttrGraphError(
-            f"three formats are JSON; name one for {path.name}: --format summit, circuit_tracer, eap_ig"
+            f"three formats are JSON; name one for {path.name}: --format summit, circuit_tracer, eap_ig "
+            "(ag-<class>.json is SUMMIT's)"
         )
     raise AttrGraphError(f"the format of {path.name} is unknown; name it by --format: {known}")

@@ -75,12 +75,13 @@ NODES = {
     "AttributionGraph": Node(
         "neurons and edges of one snapshot, for one method and target (`label`, the true class, or `class:<c>`); "
         "`edge_count` of `total_edge_count` edges are stored and hold `kept_mass` of the influence; `writer` while "
-        "somebody writes",
+        "somebody writes; `imported_from` is the name of the file that `attrgraph graph import` read",
         _properties(
             "graph_id: String, run_id: String, method: String, target: String, sample_count: Long, "
             "completeness_delta: Double, layers: StringArray, edge_mass: Double, max_edges_per_neuron: Long, "
             "kept_mass: Double, total_edge_count: Long, status: String, written_at: DateTime",
-            "baseline: String, node_count: Long, edge_count: Long, content_hash: String, writer: String",
+            "baseline: String, node_count: Long, edge_count: Long, content_hash: String, writer: String, "
+            "imported_from: String",
         ),
     ),
     "NeuronState": Node(

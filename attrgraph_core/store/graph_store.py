@@ -30,6 +30,11 @@ KINDS_OF_ID = {
     "stage_id": "stage", "circuit_id": "circuit",
 }  # fmt: skip
 
+LISTED_BY = {
+    "graph_id": "attrgraph query epoch_graphs", "run_id": "attrgraph runs list", "stage_id": "attrgraph runs show RUN",
+    "circuit_id": "attrgraph query stored_circuits",
+}  # fmt: skip
+
 
 class GraphStore:
     """The graphs of one Neo4j server; a context manager. Every method raises AttrGraphError for what it cannot do."""
@@ -70,19 +75,22 @@ class GraphStore:
         accuracy: float | None = None,
         edge_mass: float = EDGE_MASS,
         max_edges_per_neuron: int = MAX_EDGES_PER_NEURON,
+        imported_from: str | None = None,
     ) -> StoredGraph:
         """Keep the strongest edges of a graph (see `sparsify`) under `<run_id>/stage_<k>/epoch_<n>/<method>/<target>`.
 
         The run, the stage (from 1) and the snapshot are made where they are missing. A graph of that id is replaced,
         and one of the same content left as it is. Until the last batch is written readers see no such graph. Nothing
-        is written of a malformed graph.
+        is written of a malformed graph. `imported_from` is the file that it came from: such a graph is never taken for
+        the newest while there are others.
         """
         graph_id = graph_ids.graph_id(run_id, stage, epoch, graph.method, graph.target)
         sparse = sparsify(graph, edge_mass, max_edges_per_neuron)
         for layer in sparse.layers:
             graph_ids.check_name("layer", layer)
         snapshot_id = provenance.write_snapshot(self._database, run_id, stage, epoch, loss, accuracy)
-        write_graph(self._database, sparse, graph_id=graph_id, snapshot_id=snapshot_id, run_id=run_id)
+        origin = {"run_id": run_id, "imported_from": imported_from}
+        write_graph(self._database, sparse, graph_id=graph_id, snapshot_id=snapshot_id, origin=origin)
         return StoredGraph(
             graph_id=graph_id,
             target=graph.target,
@@ -300,9 +308,11 @@ class GraphStore:
             return
         known = self._database.read(load_query("lookup/known_ids"), {}).iloc[0]
         for name, value in asked.items():
-            ids = known[f"{name.removeprefix('other_')}s"]
+            kind = name.removeprefix("other_")
+            ids = known[f"{kind}s"]
             if value in ids:
                 continue
             near = difflib.get_close_matches(value, ids, n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {len(ids)}"
-            raise AttrGraphError(f"there is no {KINDS_OF_ID[name]} {value!r}; {hint}")
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            rest = f"`{LISTED_BY[kind]}` shows the {len(ids)} that are there" if ids else "the store holds none"
+            raise AttrGraphError(f"there is no {KINDS_OF_ID[name]} {value!r}; {hint}{rest}")

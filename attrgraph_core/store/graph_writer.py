@@ -11,6 +11,7 @@ next is packed and sent, and two processors work on both.
 import hashlib
 import threading
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
@@ -56,8 +57,12 @@ def content_hash(sparse: SparseGraph) -> str:
     return digest.hexdigest()
 
 
-def write_graph(database: Database, sparse: SparseGraph, *, graph_id: str, snapshot_id: str, run_id: str) -> None:
+def write_graph(
+    database: Database, sparse: SparseGraph, *, graph_id: str, snapshot_id: str, origin: Mapping[str, str | None]
+) -> None:
     """Write a graph of a snapshot that is there, or replace it; nothing is written where the same one is complete.
+
+    `origin` is what the graph is kept with beside its content: run_id, and imported_from.
 
     Raises AttrGraphError where another writer takes over, or what was found in the end is not what was written.
     """
@@ -66,14 +71,14 @@ def write_graph(database: Database, sparse: SparseGraph, *, graph_id: str, snaps
     if len(found) and found["status"].iloc[0] == "complete" and found["content_hash"].iloc[0] == new_hash:
         return
     writer = uuid.uuid4().hex
-    properties = {**_properties(sparse), "run_id": run_id}
+    properties = {**_properties(sparse), **origin}
     begun = database.write(
         "begin_graph", snapshot_id=snapshot_id, graph_id=graph_id, writer=writer, properties=properties
     )
     if begun[0]["has_content"]:
         delete_content(database, graph_id, writer)
     for batch in state_batches(sparse.graph.neurons):
-        _write_batch(database, "write_states", graph_id, writer, len(batch["layers"]), run_id=run_id, **batch)
+        _write_batch(database, "write_states", graph_id, writer, len(batch["layers"]), run_id=origin["run_id"], **batch)
     _write_edges(database, sparse, graph_id, writer)
     node_count, edge_count = len(sparse.graph.neurons), len(sparse.graph.edges)
     rows = database.write(

@@ -34,7 +34,10 @@ def load_query(name: str) -> CypherQuery:
     known = query_names(folder) if folder in query_folders() else ()
     if stem not in known:
         near = difflib.get_close_matches(stem, known, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known or query_folders())}"
-        raise AttrGraphError(f"there is no query {name!r}; {hint}")
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        rest = f"`attrgraph query --list` shows the {len(query_names())} that there are"
+        if folder != "analysis":
+            rest = f"cypher/ has {', '.join(query_folders())}" if not known else f"{folder} has {len(known)} queries"
+        raise AttrGraphError(f"there is no query {name!r}; {hint}{rest}")
     text = (CYPHER_FOLDER / folder / f"{stem}.cypher").read_text(encoding="utf-8")
     return parse_query(stem, text, folder)

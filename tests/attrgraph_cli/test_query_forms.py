@@ -1,5 +1,6 @@
 """Completion, plans, pictures and saved circuits of `attrgraph query`, and `attrgraph graph`, as a shell sees them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -48,6 +49,8 @@ def test_the_answer_as_pictures_and_as_a_circuit(attrgraph, graph_id, tmp_path, 
     assert ended.exit_code == 0, ended.stderr
     assert ended.stdout == ""  # the pictures are the answer
     assert {"a.png", "a.svg", "a.html"} <= {path.name for path in tmp_path.iterdir()}
+    written = {line.removeprefix("wrote ") for line in ended.stderr.splitlines() if line.startswith("wrote ")}
+    assert written == {str(tmp_path / name) for name in ("a.png", "a.svg", "a.html")}
     saved = dict(line.split(" = ") for line in ended.stderr.splitlines() if " = " in line)
     assert saved["asset"] == "saved_circuits/greedy_edges"
     with GraphStore.open(neo4j_connection) as store:
@@ -56,6 +59,37 @@ def test_the_answer_as_pictures_and_as_a_circuit(attrgraph, graph_id, tmp_path, 
             {"id": saved["circuit_id"]},
         )
     assert found.to_dict("records") == [{"query": "greedy_edges", "graph_id": graph_id}]
+
+
+def test_a_run_and_a_target_say_which_graph_is_meant(attrgraph, graph_id, neo4j_connection):
+    with GraphStore.open(neo4j_connection) as store:
+        graph = replace(make_random_graph(1), target="class:1")
+        of_class = store.save(graph, run_id=RUN, stage=1, epoch=0, edge_mass=1.0).graph_id
+    ended = attrgraph("query", "graph_edges", "--run", RUN[:-1], "--target", "class:1")
+    assert f"graph_id = {of_class}" in ended.stderr
+    ended = attrgraph("query", "graph_edges", "-p", "graph_id=latest", "--run", RUN)
+    assert f"graph_id = {graph_id}" in ended.stderr
+    ended = attrgraph("query", "faithful_circuits", "--target", "class:1")  # it has a parameter of that name
+    assert ended.exit_code == 0, ended.stderr
+    ended = attrgraph("graph", "export", "latest", "a.graphml", "--run", RUN, "--target", "class:1")
+    assert f"of {of_class} as graphml" in ended.stdout
+
+
+def test_an_imported_graph_is_the_newest_only_where_there_is_no_other(attrgraph, graph_id, neo4j_connection):
+    own = ("--run", f"{RUN}-imported")
+    assert attrgraph("graph", "export", graph_id, "graph.graphml").exit_code == 0
+    imported = attrgraph("graph", "import", "graph.graphml", *own, "--epoch", "2").stdout.strip()
+    with GraphStore.open(neo4j_connection) as store:
+        try:
+            newest = store.query("latest_graph")["graph_id"].item()
+            assert newest != imported
+            ended = attrgraph("query", "graph_edges", *own)
+            assert "this one is from graph.graphml" in ended.stderr
+            assert f"graph_id = {imported}" in ended.stderr
+            kept = store.save(make_random_graph(0), run_id=f"{RUN}-imported", stage=1, epoch=1, edge_mass=1.0)
+            assert store.query("latest_graph", run_id=f"{RUN}-imported")["graph_id"].item() == kept.graph_id
+        finally:
+            store.delete_run(f"{RUN}-imported")
 
 
 def test_a_plan_is_a_tree_and_nothing_is_run(attrgraph, graph_id):
@@ -79,6 +113,14 @@ def test_a_plan_is_a_tree_and_nothing_is_run(attrgraph, graph_id):
         (("query", "top_edges", "--png", "a.png", "--input-shape", "8"), "--input-shape is '8'"),
         (("graph", "import", "gone.json", "--run", "x"), "there is no file gone.json"),
         (("graph", "export", "gone", "a.graphml"), "there is no complete graph 'gone'"),
+        (("graph", "export", "gone", "a.graphml"), "`attrgraph query epoch_graphs` shows the"),
+        (("graph", "export", "gone", "a.json"), "three formats are JSON"),
+        (("graph", "export", "gone", "a.graphml", "--target", "class:3"), "'gone' is a graph already"),
+        (("query", "zzzz"), "there is no query 'zzzz'; `attrgraph query --list` shows the"),
+        (("query", "graph_sizes", "--target", "label"), "leaves none to choose"),
+        (("query", "top_edges", "-p", "graph_id=x", "--run", "y"), "leaves none to choose"),
+        (("query", "--cypher", "RETURN 1", "--run", "y"), "your Cypher leaves none to choose"),
+        (("query", "top_edges", "--run", RUN, "--target", "class:9"), f"no graph of run {RUN} of target class:9"),
     ],
 )
 def test_what_cannot_be_is_one_line(attrgraph, graph_id, arguments, message, tmp_path):

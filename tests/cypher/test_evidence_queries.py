@@ -21,6 +21,7 @@ def test_faithful_circuits_are_small_and_of_a_target(store, history):
     assert rows(store.query("faithful_circuits", run_id=HISTORY, target="class:3")) == []
     assert rows(store.query("faithful_circuits", run_id=HISTORY, max_size=0.03)) == []
     assert rows(store.query("faithful_circuits", run_id=HISTORY, min_faithfulness=0.95)) == []
+    assert rows(store.query("faithful_circuits", run_id=HISTORY, max_faithfulness=0.89)) == []
     found = store.query("faithful_circuits", min_faithfulness=0.7)  # the smaller one first
     of_both = found[found["circuit_id"].isin([history["found"], history["found_in_other"]])]
     assert of_both["size"].tolist() == [0.02, 0.04]

@@ -142,7 +142,7 @@ def whole_store(store: GraphStore) -> Iterator[GraphStore]:
     (circuit_id,) = store.query("stored_circuits", run_id=RUN)["circuit_id"]
     store.save_evidence(circuit_id, measured | {"seed_stability": 0.5})
     other = f"{RUN}-other"
-    store.save(make_graph(LAST, "label"), run_id=other, stage=1, epoch=0)
+    store.save(make_graph(LAST, "label"), run_id=other, stage=1, epoch=0, imported_from="graph.graphml")
     pairs = pd.DataFrame({"layer": ["fc1"], "index": [0], "other_index": [1], "correlation": [0.5]})
     store.save_matches(RUN, other, pairs)
     yield store

@@ -91,7 +91,11 @@ def _write_graphs(database: Database, folder: Path, on_progress: Progress) -> No
         sparse = _sparse_graph(about, states.take(about["node_count"]), edges.take(about["edge_count"]))
         if made.get(node["graph_id"]) != about["content_hash"]:  # else an offline import was cut short after it
             write_graph(
-                database, sparse, graph_id=node["graph_id"], snapshot_id=node["of_snapshot"], run_id=about["run_id"]
+                database,
+                sparse,
+                graph_id=node["graph_id"],
+                snapshot_id=node["of_snapshot"],
+                origin={"run_id": about["run_id"]},
             )
         on_progress("graphs imported", done, len(nodes))
 

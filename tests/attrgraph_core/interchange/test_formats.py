@@ -217,7 +217,7 @@ def test_files_that_are_something_else(tmp_path):
 def test_a_graph_that_a_format_has_no_place_for(tmp_path):
     graph = make_random_graph(0)  # it leaps over a layer
     with pytest.raises(AttrGraphError, match="joins neighbouring layers only; an edge leads from fc1 to fc3"):
-        export_graph(graph, tmp_path / "ag-1.json", "summit")
+        export_graph(graph, tmp_path / "ag-1.json")  # SUMMIT's by its name
     with pytest.raises(AttrGraphError, match="input/1 has no place in EAP-IG's format"):
         export_graph(graph, tmp_path / "graph.json", "eap_ig")
     with pytest.raises(AttrGraphError, match="three formats are JSON"):
