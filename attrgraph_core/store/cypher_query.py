@@ -18,6 +18,11 @@ description above it. `@requires gds` marks a query that needs Graph Data Scienc
 What does not belong into Cypher, such as sums over all paths, is computed from the graph before the query is asked: the
 function of `attrgraph_core.circuits` gets the graph of `$graph_id`, and those parameters of the query that its
 signature has; the rows of the table that it gives are `$kept`, a list of maps. Parameters may be there for it alone.
+
+    // @bulk
+
+marks an answer of up to millions of rows: the store has it sent as one list, several times as fast as a record a row,
+for which the server must have room in its memory.
 """
 
 import hashlib
@@ -87,10 +92,16 @@ class CypherQuery:
     computed: Computed | None = None
     notes: tuple[str, ...] = ()
     topic: str = ""
+    is_bulk: bool = False
 
     @property
     def needs_graph_data_science(self) -> bool:
         return "gds" in self.requires
+
+    @property
+    def in_one_record(self) -> str:
+        """The same question, answered by one record of one list, `rows`, of lists of the columns."""
+        return f"CALL () {{\n{self.statements[0]}\n}}\nRETURN collect([{', '.join(self.returns)}]) AS rows"
 
     @property
     def statements(self) -> tuple[str, ...]:
@@ -128,7 +139,11 @@ def parse_query(name: str, text: str, folder: str = "analysis") -> CypherQuery:
     requires: list[str] = []
     computed: Computed | None = None
     topic = ""
+    is_bulk = False
     for tag, content in tags:
+        if tag == "bulk" and not content.strip():
+            is_bulk = True
+            continue
         if tag == "requires":
             requires += content.split()
             continue
@@ -164,6 +179,7 @@ def parse_query(name: str, text: str, folder: str = "analysis") -> CypherQuery:
         computed=computed,
         notes=tuple(note for note in notes if note),
         topic=topic,
+        is_bulk=is_bulk,
     )
 
 

@@ -77,7 +77,10 @@ class Database:
             values[query.computed.name] = computed
 
         def work(transaction: neo4j.ManagedTransaction) -> tuple[list[str], list[list[Any]]]:
-            result = transaction.run(cast(LiteralString, query.text), values)
+            text = query.in_one_record if query.is_bulk else query.text
+            result = transaction.run(cast(LiteralString, text), values)
+            if query.is_bulk:
+                return list(query.returns), result.single(strict=True)["rows"]
             return list(result.keys()), result.values()
 
         try:

@@ -37,7 +37,7 @@ def load_query(name: str) -> CypherQuery:
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         rest = f"`attrgraph query --list` shows the {len(query_names())} that there are"
         if folder != "analysis":
-            rest = f"cypher/ has {', '.join(query_folders())}" if not known else f"{folder} has {len(known)} queries"
+            rest = f"known are {', '.join(query_folders())}" if not known else f"{folder} has {len(known)} queries"
         raise AttrGraphError(f"there is no query {name!r}; {hint}{rest}")
     text = (CYPHER_FOLDER / folder / f"{stem}.cypher").read_text(encoding="utf-8")
     return parse_query(stem, text, folder)

@@ -20,13 +20,21 @@ MATCH (run)-[:HAS_STAGE]->(earlier:Stage)-[:HAS_SNAPSHOT]->(past:Snapshot)-[:HAS
 WHERE earlier.position < stage.position OR (earlier.position = stage.position AND past.epoch < snapshot.epoch)
 WITH graph, before, earlier, past
 ORDER BY earlier.position DESC, past.epoch DESC LIMIT 1
-UNWIND [{graph: graph, change: 'born'}, {graph: before, change: 'died'}] AS side
-WITH side.graph AS held, side.change AS change
-MATCH (held)-[:HAS_STATE]->(target:NeuronState)<-[edge:INFLUENCES]-(source:NeuronState)
-WITH source.layer AS source_layer, source.index AS source_index, target.layer AS target_layer,
-     target.index AS target_index, collect(change) AS changes, max(edge.weight) AS weight,
-     max(edge.abs_weight) AS abs_weight
-WHERE size(changes) = 1
-RETURN changes[0] AS change, source_layer, source_index, target_layer, target_index, weight, abs_weight
+UNWIND [{held: graph, other: before, change: 'born'}, {held: before, other: graph, change: 'died'}] AS side
+WITH side.held AS held, side.other.graph_id AS other_id, side.change AS change
+MATCH (held)-[:HAS_STATE]->(target:NeuronState)
+// Neuron by neuron: sorting the edges of two graphs by their ends takes much longer, and a lot of memory.
+CALL (target, other_id) {
+  OPTIONAL MATCH (twin:NeuronState {graph_id: other_id, layer: target.layer, index: target.index})
+  WITH COLLECT {
+    MATCH (twin)<-[:INFLUENCES]-(source:NeuronState) RETURN source.layer + '/' + source.index
+  } AS others
+  MATCH (target)<-[edge:INFLUENCES]-(source:NeuronState)
+  WHERE NOT source.layer + '/' + source.index IN others
+  RETURN edge, source
+}
+WITH change, source.layer AS source_layer, source.index AS source_index, target.layer AS target_layer,
+     target.index AS target_index, edge.weight AS weight, edge.abs_weight AS abs_weight
+RETURN change, source_layer, source_index, target_layer, target_index, weight, abs_weight
 ORDER BY abs_weight DESC, change, source_layer, source_index, target_layer, target_index
 LIMIT $top_k

@@ -9,6 +9,7 @@
 // @return target_index  INTEGER  neuron that it enters
 // @return weight        FLOAT    signed share of the target score that flows along it
 // @return abs_weight    FLOAT    mean of its absolute value over samples
+// @bulk
 MATCH (:AttributionGraph {graph_id: $graph_id, status: 'complete'})-[:HAS_STATE]->(target:NeuronState)
 WHERE $target_layer IS NULL OR target.layer = $target_layer
 MATCH (source:NeuronState)-[edge:INFLUENCES]->(target)

@@ -14,6 +14,7 @@
 // @return weight          FLOAT    signed share of the target score that flows along it
 // @return abs_weight      FLOAT    mean of its absolute value over samples
 // @return influence       FLOAT    its share in its target times the target's influence, in the graph of the kept neurons
+// @bulk
 MATCH (graph:AttributionGraph {graph_id: $graph_id, status: 'complete'})
 UNWIND $kept AS row
 MATCH (target:NeuronState {graph_id: graph.graph_id, layer: row.target_layer, index: row.target_index})

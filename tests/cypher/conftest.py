@@ -105,7 +105,7 @@ def store(neo4j_connection: Connection) -> Iterator[GraphStore]:
         whole = {"run_id": RUN, "edge_mass": 1.0, "loss": 0.5, "accuracy": 0.75}
         store.save(make_graph(EDGES), stage=1, epoch=0, **whole)
         store.save(make_graph(EARLIER_EDGES), stage=1, epoch=1, **whole)
-        store.save(make_graph(EDGES, "class:1"), stage=1, epoch=2, **whole)
+        store.save(make_graph(EDGES, "class:1"), stage=1, epoch=2, imported_from="class_1.graphml", **whole)
         store.save(make_graph(EDGES), stage=2, epoch=1, **whole)
         unfinished = store.save(make_graph(EDGES), stage=1, epoch=3, **whole)
         store.run_cypher(

@@ -27,7 +27,7 @@ BOUNDS: dict[str, tuple[float, int]] = {
     # failures: two graphs
     "failure_edges": (14, 1_000), "blamed_inputs": (2, 1_000),
     # time: two graphs of the run are read, and for a circuit the edges into its neurons
-    "influence_through_time": (0, 1_000), "circuit_stability": (15, 1_000), "edge_births_and_deaths": (16, 1_000),
+    "influence_through_time": (0, 1_000), "circuit_stability": (15, 1_000), "edge_births_and_deaths": (24, 1_000),
     "influence_drift": (4, 1_000), "circuit_through_time": (12, 1_000), "first_epoch_of_circuit": (12, 1_000),
     "stage_against_stage": (3, 1_000), "matched_neurons": (1, 2_000), "run_against_run": (4, 1_000),
     "seed_agreement": (3, 2_000),

@@ -52,6 +52,8 @@ def test_a_circuit_saved_anew_loses_its_evidence(store, history):
     assert circuit_id in store.query("circuit_evidence", run_id=HISTORY)["circuit_id"].tolist()
     store.save_circuit(graph_id, "neuron_influence", {"layer": "fc1"}, table)
     assert circuit_id not in store.query("circuit_evidence", run_id=HISTORY)["circuit_id"].tolist()
+    # Other tests count the circuits of this run.
+    store.run_cypher("MATCH (c:Circuit {circuit_id: $id}) DETACH DELETE c", {"id": circuit_id}, read_only=False)
 
 
 def test_evidence_that_cannot_be_kept_is_refused(store, history):

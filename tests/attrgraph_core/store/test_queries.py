@@ -41,6 +41,14 @@ def test_the_hash_is_that_of_the_text_without_comments():
     assert parse_query("q", TEXT.replace("LIMIT", "SKIP")).hash != parse_query("q", TEXT).hash
 
 
+def test_a_bulk_answer_is_asked_for_in_one_record():
+    text = "// T.\n// @return a STRING one\n// @return b STRING two\n// @bulk\nRETURN 'a' AS a, null AS b\nORDER BY a\n"
+    query = parse_query("t", text)
+    assert query.is_bulk
+    assert query.in_one_record == "CALL () {\nRETURN 'a' AS a, null AS b\nORDER BY a\n}\nRETURN collect([a, b]) AS rows"
+    assert not parse_query("t", text.replace("// @bulk\n", "")).is_bulk
+
+
 COMPUTED = """// Neurons that are kept.
 //
 // @param  graph_id   STRING  graph
