@@ -1,16 +1,18 @@
 """How long a query takes, beside NetworkX and igraph asked the same of the graph in memory.
 
-    python benchmarks/queries.py [--edges 10000 100000 1000000] [--rounds 5 3 1] [--only NAME ...]
+    python benchmarks/queries.py [--edges 10000 100000 1000000] [--rounds 5 3 1] [--only NAME ...] [--alone]
 
-The server is that of NEO4J_URI, or the embedded one. Each size is a run of two epochs of one network, four graphs: two
-epochs, and two classes of the last; with --only it is one graph. A question is asked of all three in turn, round by
-round, after one call that is not counted unless it is long (the server plans a query the first time). Prints a table a
-size: median milliseconds, and for the libraries those with reading the graph from the store and building theirs, which
-a program does that has no graph yet. What a library has not is left out; so is what took it more than LIMIT seconds at
-a smaller size. igraph is GPL and no dependency: `pip install igraph` to have its column.
+The server is that of NEO4J_URI, or the embedded one. Each size is a run of two epochs of one network and another run,
+six graphs: two epochs, two classes and another method of the last, and the other run's; --alone saves one graph, and
+leaves out what needs more. Of two graphs the libraries are asked with both in memory. A question is asked of all three
+in turn, round by round, after one call that is not counted unless it is long (the server plans a query the first
+time). Prints a table a size: median milliseconds, and for the libraries those with reading the graph from the store and
+building theirs, which a program does that has no graph yet. What a library has not is left out; so is what took it more
+than LIMIT seconds at a smaller size. igraph is GPL and no dependency: `pip install igraph` to have its column.
 """
 
 import argparse
+import functools
 import heapq
 import itertools
 import statistics
@@ -25,19 +27,20 @@ import pandas as pd
 from attrgraph_core.graph.attribution_graph import AttributionGraph
 from attrgraph_core.store.graph_store import GraphStore
 from attrgraph_core.store.queries import load_query, query_names
+from attrgraph_core.targeting.neuron_set import NeuronSet
 
 try:
     import igraph
 except ImportError:
     igraph = None
 
-RUN = "benchmark-queries"
+RUN, OTHER_RUN = "benchmark-queries", "benchmark-queries-other"
 IN_DEGREE = 64
 LIMIT = 20.0
 OUTPUTS = 10
 
 
-def make_graph(edge_count: int, seed: int, target: str) -> AttributionGraph:
+def make_graph(edge_count: int, seed: int, target: str, method: str = "deeplift") -> AttributionGraph:
     """Inputs, three hidden layers of equal width, ten outputs; 64 random edges into each neuron."""
     generator = np.random.default_rng(seed)
     width = max(IN_DEGREE, (edge_count - OUTPUTS * IN_DEGREE) // (3 * IN_DEGREE))
@@ -57,7 +60,7 @@ def make_graph(edge_count: int, seed: int, target: str) -> AttributionGraph:
         edges.append(pd.DataFrame({**ends, "target_index": targets, "weight": weight, "abs_weight": abs(weight)}))
     table = pd.concat(neurons, ignore_index=True)
     table["abs_attribution"] = table["attribution"].abs()
-    return AttributionGraph(table, pd.concat(edges, ignore_index=True), "deeplift", target, "zeros", 1, 0.0)
+    return AttributionGraph(table, pd.concat(edges, ignore_index=True), method, target, "zeros", 1, 0.0)
 
 
 def make_networkx(graph: AttributionGraph) -> nx.DiGraph:
@@ -88,6 +91,36 @@ def make_igraph(graph: AttributionGraph) -> Any:
     found.es["share"] = (graph.edges["abs_weight"] / total).tolist()
     found.es["cost"] = (-np.log(graph.edges["abs_weight"] / total)).tolist()
     return found
+
+
+def nx_difference(of: str) -> Callable[[nx.DiGraph, nx.DiGraph], list[Any]]:
+    """By how much a neuron's influence in one graph is above that in another: `of` 'mass' or 'share'."""
+
+    def difference(graph: nx.DiGraph, other: nx.DiGraph) -> list[Any]:
+        before = dict(other.out_degree(weight=of))
+        return top((node, strength - before[node]) for node, strength in graph.out_degree(weight=of))
+
+    return difference
+
+
+def ig_difference(of: str) -> Callable[[Any, Any], list[Any]]:
+    def difference(graph: Any, other: Any) -> list[Any]:
+        strengths = np.subtract(*(np.array(own.strength(mode="out", weights=of)) for own in (graph, other)))
+        return top(enumerate(strengths.tolist()))
+
+    return difference
+
+
+def nx_births(graph: nx.DiGraph, other: nx.DiGraph) -> list[Any]:
+    changed = set(graph.edges) ^ set(other.edges)
+    masses = ((edge, (graph if graph.has_edge(*edge) else other).edges[edge]["mass"]) for edge in changed)
+    return top(masses, 100)
+
+
+def ig_births(graph: Any, other: Any) -> list[Any]:
+    sides = [dict(zip(own.get_edgelist(), own.es["mass"], strict=True)) for own in (graph, other)]
+    changed = sides[0].keys() ^ sides[1].keys()
+    return top(((edge, sides[0].get(edge) or sides[1][edge]) for edge in changed), 100)
 
 
 def of_kind(graph: Any, kind: str) -> list[Any]:
@@ -228,21 +261,47 @@ IGRAPH: dict[str, Callable[[Any], Any]] = {
 }
 
 
+# What is asked of two graphs: the last epoch's and the one before, or those of two classes, or of two runs.
+DIFFERENCES = (
+    "growing_neurons",
+    "growth_since_epoch",
+    "class_specific_neurons",
+    "stage_against_stage",
+    "run_against_run",
+)
+NETWORKX_PAIRS = dict.fromkeys(DIFFERENCES, nx_difference("mass")) | {"edge_births_and_deaths": nx_births}
+IGRAPH_PAIRS = dict.fromkeys(DIFFERENCES, ig_difference("mass")) | {"edge_births_and_deaths": ig_births}
+
+
 def save_run(store: GraphStore, edge_count: int, is_alone: bool) -> dict[str, Any]:
     """The graphs of a size, or the one that is asked alone; what the queries are asked with."""
-    store.save_run(RUN, "benchmark_queries", seed=0, config_hash="c", code_version="v")
+    for run in (RUN, OTHER_RUN):
+        store.save_run(run, "benchmark_queries", seed=0, config_hash="c", code_version="v")
     store.save_stage(RUN, 1, "full", trained_weights=1000)
     store.save_stage(RUN, 2, "targeted", trained_weights=100)
     whole = {"run_id": RUN, "edge_mass": 1.0, "accuracy": 0.5}
     graph_id = store.save(make_graph(edge_count, 1, "label"), stage=2, epoch=1, **whole).graph_id
-    if not is_alone:
-        store.save(make_graph(edge_count, 0, "label"), stage=1, epoch=0, **whole)
-    for label in () if is_alone else (0, 1):
-        store.save(make_graph(edge_count, label, f"class:{label}"), stage=2, epoch=1, **whole)
+    known = {"graph_id": graph_id, "run_id": RUN, "layer": "fc1", "index": 0, "stage_id": f"{RUN}/stage_2",
+             "experiment": "benchmark_queries"}  # fmt: skip
     table = store.query("strongest_paths", graph_id=graph_id, top_k=100)
-    circuit_id = store.save_circuit(graph_id, "strongest_paths", {}, table)
-    return {"graph_id": graph_id, "run_id": RUN, "circuit_id": circuit_id, "layer": "fc1", "index": 0,
-            "stage_id": f"{RUN}/stage_2", "experiment": "benchmark_queries"}  # fmt: skip
+    known["circuit_id"] = store.save_circuit(graph_id, "strongest_paths", {}, table)
+    store.save_evidence(known["circuit_id"], {"faithfulness": 0.9, "size": 0.01, "ablation": "mean"})
+    neurons = NeuronSet({"fc1": tuple(range(16))}, "random", 0.5)
+    known["neuron_set_id"] = store.save_neuron_set([known["circuit_id"]], neurons, run_id=RUN)
+    store.save_training(RUN, 2, known["neuron_set_id"])
+    if is_alone:
+        return known
+    store.save(make_graph(edge_count, 0, "label"), stage=1, epoch=0, **whole)
+    for label in (0, 1):
+        store.save(make_graph(edge_count, label, f"class:{label}"), stage=2, epoch=1, **whole)
+    store.save(make_graph(edge_count, 2, "label", "gradient_times_activation"), stage=2, epoch=1, **whole)
+    other = make_graph(edge_count, 3, "label")
+    known["other_graph_id"] = store.save(other, stage=2, epoch=1, **{**whole, "run_id": OTHER_RUN}).graph_id
+    store.save_circuit(known["other_graph_id"], "strongest_paths", {}, table)
+    hidden = other.neurons[other.neurons["kind"] == "unit"]
+    pairs = hidden[["layer", "index"]].assign(other_index=hidden["index"], correlation=0.5)
+    store.save_matches(RUN, OTHER_RUN, pairs)
+    return known
 
 
 def seconds(call: Callable[[], Any]) -> float:
@@ -273,54 +332,73 @@ def shown(value: float | None, more: float = 0.0) -> str:
     return "" if value is None else f"{1000 * (value + more):,.0f}" if value + more >= 0.01 else f"{1000 * value:.1f}"
 
 
-def benchmark(store: GraphStore, edge_count: int, rounds: int, slow: set[tuple[str, str]], only: list[str]) -> None:
-    known = save_run(store, edge_count, bool(only))
+def benchmark(
+    store: GraphStore, edge_count: int, rounds: int, slow: set[tuple[str, str]], only: list[str], is_alone: bool
+) -> None:
+    known = save_run(store, edge_count, is_alone)
     read = min(seconds(lambda: store.graph(known["graph_id"])) for _ in range(2))
-    graph = store.graph(known["graph_id"])
-    started = time.perf_counter()
-    in_networkx = make_networkx(graph)
-    networkx_read = read + time.perf_counter() - started
-    started = time.perf_counter()
-    in_igraph = make_igraph(graph) if igraph else None
-    igraph_read = read + time.perf_counter() - started
+    graph, before = store.graph(known["graph_id"]), make_graph(edge_count, 0, "label")
+    names = [name for name in only or query_names() if is_askable(name, known)]
+    has_pairs = any(name in NETWORKX_PAIRS for name in names)
+    makers = {"networkx": make_networkx} | ({"igraph": make_igraph} if igraph else {})
+    built: dict[str, list[Any]] = {}
+    reading: dict[str, float] = {}
+    for library, make in makers.items():
+        started = time.perf_counter()
+        built[library] = [make(graph)]
+        reading[library] = read + time.perf_counter() - started
+        built[library] += [make(before)] if has_pairs else []
     print(f"\n### {len(graph.edges):,} edges, {len(graph.neurons):,} neurons\n")
-    print(
-        f"Reading takes {read:.2f} s, with NetworkX's graph {networkx_read:.2f} s, with igraph's {igraph_read:.2f} s.\n"
-    )
-    print("| query | store | NetworkX | with reading | igraph | with reading |\n|---|---|---|---|---|---|")
-    for name in only or query_names():
-        query = load_query(name)
-        needed = {parameter: known.get(parameter) for parameter, about in query.params.items() if about.is_required}
-        if None in needed.values():
-            continue
+    print(f"Reading takes {read:.2f} s, " + ", ".join(f"with {way}'s graph {s:.2f} s" for way, s in reading.items()))
+    print("\n| query | store | NetworkX | with reading | igraph | with reading |\n|---|---|---|---|---|---|")
+    for name in names:
+        needed = asked_with(name, known)
         ways: dict[str, Callable[[], Any]] = {"store": lambda name=name, needed=needed: store.query(name, **needed)}
-        if name in NETWORKX:
-            ways["networkx"] = lambda name=name: NETWORKX[name](in_networkx)
-        if igraph and name in IGRAPH:
-            ways["igraph"] = lambda name=name: IGRAPH[name](in_igraph)
+        for library, single, pairs in (("networkx", NETWORKX, NETWORKX_PAIRS), ("igraph", IGRAPH, IGRAPH_PAIRS)):
+            if library in built and name in pairs:
+                ways[library] = functools.partial(pairs[name], *built[library])
+            elif library in built and name in single:
+                ways[library] = functools.partial(single[name], built[library][0])
         found = measure(ways, rounds, slow, name)
-        ours, other, third = (found.get(way) for way in ("store", "networkx", "igraph"))
-        print(f"| {name} | {shown(ours)} | {shown(other)} | {shown(other, networkx_read)} | {shown(third)} | "
-              f"{shown(third, igraph_read)} |", flush=True)  # fmt: skip
+        cells = [shown(found.get("store"))]
+        for library in ("networkx", "igraph"):
+            graphs = 2 if name in NETWORKX_PAIRS else 1
+            cells += [shown(found.get(library)), shown(found.get(library), graphs * reading.get(library, 0.0))]
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def asked_with(name: str, known: dict[str, Any]) -> dict[str, Any]:
+    return {
+        parameter: known.get(parameter) for parameter, about in load_query(name).params.items() if about.is_required
+    }
+
+
+def is_askable(name: str, known: dict[str, Any]) -> bool:
+    return None not in asked_with(name, known).values()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--edges", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--rounds", type=int, nargs="+", default=[5, 3, 1], help="of each size; the last for the rest")
-    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--only", nargs="*", default=[], help="these queries, in this order")
+    parser.add_argument("--alone", action="store_true", help="save one graph")
     arguments = parser.parse_args()
     slow: set[tuple[str, str]] = set()
     with GraphStore.open() as store:
         for edge_count, rounds in itertools.zip_longest(
             arguments.edges, arguments.rounds[: len(arguments.edges)], fillvalue=arguments.rounds[-1]
         ):
-            if len(store.run_cypher("MATCH (run:Run {run_id: $run_id}) RETURN run", {"run_id": RUN})):
-                store.delete_run(RUN)
+            delete_runs(store)
             try:
-                benchmark(store, edge_count, rounds, slow, arguments.only)
+                benchmark(store, edge_count, rounds, slow, arguments.only, arguments.alone)
             finally:
-                store.delete_run(RUN)
+                delete_runs(store)
+
+
+def delete_runs(store: GraphStore) -> None:
+    for run in {RUN, OTHER_RUN} & set(store.runs()["run_id"]):
+        store.delete_run(run)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,16 @@
-"""Neurons that influence each other more than the rest: communities by Louvain, and core numbers, by networkx.
+"""Neurons that influence each other more than the rest: communities by Louvain, and core numbers, by scikit-network.
 
 Both read the graph without its directions; communities weigh an edge by its share in its target, so that a layer with
-larger numbers counts no more than others.
+larger numbers counts no more than others. Louvain may put together what hangs together only through neurons of other
+communities (Traag et al., 2019); such a community is divided into its connected parts.
 """
 
-import networkx as nx
+import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+from sknetwork.clustering import Louvain
+from sknetwork.topology import get_core_decomposition
 
 from attrgraph_core.circuits.flow import Flow, flow_of
 from attrgraph_core.errors import AttrGraphError
@@ -19,13 +24,18 @@ def communities(graph: AttributionGraph, resolution: float = 1.0, seed: int = 0)
     """
     if resolution <= 0:
         raise AttrGraphError(f"resolution is {resolution}; it is a number above 0")
+    if seed < 0:
+        raise AttrGraphError(f"seed is {seed}; it is a number from 0 on")
     flow = flow_of(graph)
-    found = nx.community.louvain_communities(_undirected(flow), weight="weight", resolution=resolution, seed=seed)
-    names = list(zip(flow.neurons["layer"], flow.neurons["index"], strict=True))
-    ranked = sorted(found, key=lambda members: (-len(members), min(names[row] for row in members)))
-    place = {neuron: number for number, members in enumerate(ranked) for neuron in members}
-    rows = sorted(place)
-    return flow.neurons.loc[rows, ["layer", "index"]].assign(community=[place[row] for row in rows])
+    rows, shares = _undirected(flow)
+    if not len(rows):
+        return flow.neurons.head(0)[["layer", "index"]].assign(community=pd.Series(dtype="int64"))
+    found = Louvain(resolution=resolution, shuffle_nodes=True, random_state=seed % 2**32).fit_predict(shares)
+    table = flow.neurons.loc[rows, ["layer", "index"]].assign(community=_connected(shares, found))
+    members = table.sort_values(["layer", "index"]).groupby("community")
+    names = members.agg(layer=("layer", "first"), index=("index", "first")).assign(size=-members.size())
+    ranked = names.sort_values(["size", "layer", "index"]).index
+    return table.assign(community=pd.Series(np.arange(len(ranked)), ranked).loc[table["community"]].to_numpy())
 
 
 def core_numbers(graph: AttributionGraph) -> pd.DataFrame:
@@ -34,13 +44,25 @@ def core_numbers(graph: AttributionGraph) -> pd.DataFrame:
     The k-core is what is left when neurons with fewer than k edges are taken out again and again.
     """
     flow = flow_of(graph)
-    numbers = nx.core_number(_undirected(flow))
-    rows = sorted(numbers)
-    return flow.neurons.loc[rows, ["layer", "index"]].assign(core=[numbers[row] for row in rows])
+    rows, shares = _undirected(flow)
+    cores = get_core_decomposition(shares) if len(rows) else np.zeros(0, dtype=np.int64)
+    return flow.neurons.loc[rows, ["layer", "index"]].assign(core=cores.astype(np.int64))
 
 
-def _undirected(flow: Flow) -> nx.Graph:
-    graph = nx.Graph()
-    ends = zip(flow.sources.tolist(), flow.targets.tolist(), flow.share.tolist(), strict=True)
-    graph.add_weighted_edges_from((source, target, share) for source, target, share in ends if source != target)
-    return graph
+def _connected(shares: csr_matrix, labels: np.ndarray) -> np.ndarray:
+    """Labels (neurons,) of the parts of each community that hang together by edges within it."""
+    edges = shares.tocoo()
+    inside = labels[edges.row] == labels[edges.col]
+    within = csr_matrix((edges.data[inside], (edges.row[inside], edges.col[inside])), shape=shares.shape)
+    return connected_components(within, directed=False)[1]
+
+
+def _undirected(flow: Flow) -> tuple[np.ndarray, csr_matrix]:
+    """The rows of the neurons that have an edge, and the shares between them in both directions."""
+    # scikit-network knows the older matrices of scipy only.
+    shares = csr_matrix(flow.shares)
+    shares.setdiag(0)
+    shares = csr_matrix(shares + shares.T)
+    shares.eliminate_zeros()
+    rows = np.flatnonzero(np.diff(shares.indptr))
+    return rows, shares[rows][:, rows]

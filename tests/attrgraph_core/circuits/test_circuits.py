@@ -6,9 +6,10 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix
 
 from attrgraph_core.circuits.betweenness import betweenness
-from attrgraph_core.circuits.communities import communities, core_numbers
+from attrgraph_core.circuits.communities import _connected, communities, core_numbers
 from attrgraph_core.circuits.flow import flow_of
 from attrgraph_core.circuits.greedy import greedy_edges
 from attrgraph_core.circuits.minimum_cut import minimum_cut
@@ -192,6 +193,13 @@ def test_core_numbers_by_taking_neurons_out(graph):
     assert {f"{row.layer}/{row.index}": row.core for row in found.itertuples()} == expected
 
 
+def test_a_community_that_does_not_hang_together_is_divided():
+    """a - b, c - d: labelled as one, they are two."""
+    pairs = csr_matrix(np.array([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]], dtype=float))
+    assert _connected(pairs, np.zeros(4, dtype=int)).tolist() == [0, 0, 1, 1]
+    assert _connected(pairs, np.array([0, 1, 2, 2])).tolist() == [0, 1, 2, 2]
+
+
 def test_communities_are_better_than_none_and_repeat(graph):
     found = communities(graph, seed=1)
     pd.testing.assert_frame_equal(found, communities(graph, seed=1))
@@ -201,6 +209,7 @@ def test_communities_are_better_than_none_and_repeat(graph):
     groups = [set(rows.index) for _, rows in found.groupby("community")]
     assert set().union(*groups) == set(undirected)
     assert nx.community.modularity(undirected, groups) > 0  # one group of all has 0
+    assert all(nx.is_connected(undirected.subgraph(group)) for group in groups)
     sizes = [len(group) for group in groups]
     assert sizes == sorted(sizes, reverse=True)
 
@@ -253,6 +262,7 @@ def test_a_graph_with_a_cycle_is_refused():
         (lambda graph: summit_neurons(graph, layer_mass=0.0), "layer_mass is 0.0"),
         (lambda graph: greedy_edges(graph, edge_count=0), "edge_count is 0"),
         (lambda graph: communities(graph, resolution=0.0), "resolution is 0.0"),
+        (lambda graph: communities(graph, seed=-1), "seed is -1"),
         (lambda graph: redundant_neurons(graph, min_similarity=1.5), "min_similarity is 1.5"),
         (lambda graph: minimum_cut(graph, output=3), "no output 3"),
     ],
