@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -9,6 +10,11 @@ import dagster as dg
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from attrgraph_core.graph.attribution_graph import AttributionGraph
+
+MOST_EDGES = 300  # of a picture in Dagster's UI
+WIDEST = 1800  # pixels of one: it is kept in Dagster's history
 
 
 def table_metadata(table: "pd.DataFrame", rows: int = 20) -> dg.MarkdownMetadataValue:
@@ -32,7 +38,7 @@ def _cell(value: Any) -> str:
 def picture_metadata(figure: "Figure") -> dg.MarkdownMetadataValue:
     """A figure as a picture inside markdown, which the UI shows in place."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90, bbox_inches="tight")
+    figure.savefig(buffer, format="png", dpi=min(90, WIDEST / figure.get_figwidth()), bbox_inches="tight")
     encoded = base64.b64encode(buffer.getvalue()).decode()
     return dg.MetadataValue.md(f"![picture](data:image/png;base64,{encoded})")
 
@@ -72,36 +78,10 @@ def draw_input_influence(values: Any, shape: tuple[int, ...], title: str) -> "Fi
     return figure
 
 
-def draw_attribution_graph(neurons: "pd.DataFrame", edges: "pd.DataFrame", title: str, most: int = 120) -> "Figure":
-    """The strongest edges of a graph, layer by layer from the left: red for influence, blue for influence against."""
-    import numpy as np
-    from matplotlib.figure import Figure
+def draw_strongest_edges(graph: "AttributionGraph", shape: tuple[int, ...], title: str) -> "Figure":
+    """The strongest edges of a graph between its layers; inputs of the `shape` of an image are drawn as one."""
+    from attrgraph_core.drawing.figure import draw_graph
 
-    figure = Figure(figsize=(8, 5))
-    axes = figure.subplots()
-    layers = list(dict.fromkeys(neurons["layer"]))
-    places: dict[tuple[str, int], tuple[float, float]] = {}
-    for column, layer in enumerate(layers):
-        own = neurons[neurons["layer"] == layer]
-        heights = np.linspace(0, 1, len(own) + 2)[1:-1]
-        places |= {(layer, int(i)): (column, -h) for i, h in zip(own["index"], heights, strict=True)}
-        size = own["abs_attribution"] / (own["abs_attribution"].max() or 1.0)
-        axes.scatter([column] * len(own), -heights, s=6 + 60 * size, color="#444444", zorder=3)
-    pairs = edges.groupby(["source_layer", "target_layer"], sort=False)
-    for _, own in pairs:
-        strongest = own.nlargest(most // max(1, pairs.ngroups), "abs_weight")
-        largest = strongest["abs_weight"].max() or 1.0
-        for edge in strongest.itertuples():
-            start, end = (
-                places[(edge.source_layer, edge.source_index)],
-                places[(edge.target_layer, edge.target_index)],
-            )
-            share = float(edge.abs_weight / largest)
-            color = "#b2182b" if edge.weight > 0 else "#2166ac"
-            axes.plot([start[0], end[0]], [start[1], end[1]], color=color, alpha=0.2 + 0.8 * share, lw=0.4 + 2 * share)
-    axes.set_xticks(range(len(layers)), layers)
-    axes.set_yticks([])
-    for side in ("top", "left", "right"):
-        axes.spines[side].set_visible(False)
-    axes.set_title(title, fontsize=10)
-    return figure
+    inputs = int((graph.neurons["layer"] == "input").sum())
+    is_image = len(shape) in (2, 3) and math.prod(shape) == inputs
+    return draw_graph(graph, title=title, image_shape=shape if is_image else None, most_edges=MOST_EDGES)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LABEL_GAP = 0.115  # inches between neurons below which they have no labels
+LABEL_GAP = 0.115  # inches between labels; where neurons are closer, only the strongest are named
+MOST_LABELS = 12  # of such a layer
 MOST_EDGES = 1500
 DOTS_PER_INCH = 150
 
@@ -145,17 +146,29 @@ def _draw_words(axes: "Axes", layout: Layout, title: str, edge_count: int) -> No
             layout.column_x[column], top - 0.24, f"{_shortened(layer)}\n{counts[column]}", ha="center", va="top",
             fontsize=7.5, color="#222222", linespacing=1.15,
         )  # fmt: skip
-        if (column == 0 and layout.image is not None) or layout.row_gap(column) < LABEL_GAP:
+        if column == 0 and layout.image is not None:
             continue
         is_last = column == len(layout.layers) - 1
-        for row in np.flatnonzero(layout.column_of == column):
+        size = min(7.0, 60 * max(layout.row_gap(column), LABEL_GAP))
+        for row in _labelled(layout, column):
             index = layout.graph.neurons["index"].iloc[row]
             label = axes.text(
                 layout.x[row] + (0.13 if is_last else -0.13), layout.y[row], str(index), zorder=6,
-                ha="left" if is_last else "right", va="center", fontsize=min(7.0, 60 * layout.row_gap(column)),
-                color="#222222",
+                ha="left" if is_last else "right", va="center", fontsize=size, color="#222222",
             )  # fmt: skip
             label.set_path_effects([withStroke(linewidth=1.6, foreground="white")])  # legible over edges
+
+
+def _labelled(layout: Layout, column: int) -> list[int]:
+    """The rows of the neurons of a column whose index is written beside them: all, or the strongest that have room."""
+    rows = np.flatnonzero(layout.column_of == column)
+    if layout.row_gap(column) >= LABEL_GAP:
+        return [int(row) for row in rows]
+    chosen: list[int] = []
+    for row in rows[np.argsort(-neuron_size(layout)[rows], kind="stable")]:
+        if len(chosen) < MOST_LABELS and np.abs(layout.y[chosen] - layout.y[row]).min(initial=np.inf) >= LABEL_GAP:
+            chosen.append(int(row))
+    return chosen
 
 
 def _shortened(layer: str, most: int = 20) -> str:

@@ -15,9 +15,9 @@ from pipelines.experiments import Experiment
 from pipelines.failures import failures_named
 from pipelines.partitions import experiment_and_seed, run_partitions
 from pipelines.pictures import (
-    draw_attribution_graph,
     draw_epochs,
     draw_input_influence,
+    draw_strongest_edges,
     picture_metadata,
     table_metadata,
 )
@@ -175,9 +175,7 @@ def attribution_graphs_asset(position: int) -> dg.AssetsDefinition:
                 "writing_seconds": record.writing_seconds,
                 "edges_written_per_second": sum(g.edge_count for g in record.graphs) / record.writing_seconds,
                 "graph_id": final.graph_id,
-                "graph_picture": picture_metadata(
-                    draw_attribution_graph(label.neurons, label.edges, f"strongest edges of {final.graph_id}")
-                ),
+                "graph_picture": picture_metadata(draw_strongest_edges(label, dataset.input_shape, final.graph_id)),
                 "input_picture": picture_metadata(
                     draw_input_influence(inputs, dataset.input_shape, "attribution of the inputs, true class")
                 ),

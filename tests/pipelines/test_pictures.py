@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,25 +11,22 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from attrgraph_core.interchange.tables import graph_of_rows
 from pipelines.pictures import (
-    draw_attribution_graph,
+    WIDEST,
     draw_epochs,
     draw_input_influence,
+    draw_strongest_edges,
     picture_metadata,
     table_metadata,
 )
 
-NEURONS = pd.DataFrame(
-    {
-        "layer": ["input", "input", "fc1", "fc1", "output"],
-        "index": [0, 1, 0, 1, 0],
-        "abs_attribution": [1.0, 0.5, 0.25, 0.0, 1.0],
-    }
-)
-EDGES = pd.DataFrame(
+GRAPH = graph_of_rows(
+    [("input", 0, "input", 1.0, 1.0), ("input", 1, "input", -0.5, 0.5), ("fc1", 0, "unit", 0.25, 0.25),
+     ("fc1", 1, "unit", 0.0, 0.0), ("output", 0, "output", 1.0, 1.0)],
     [("input", 0, "fc1", 0, 2.0, 2.0), ("input", 1, "fc1", 1, -1.0, 1.0), ("fc1", 0, "output", 0, 0.5, 0.75)],
-    columns=["source_layer", "source_index", "target_layer", "target_index", "weight", "abs_weight"],
-)
+    method="deeplift", target="label",
+)  # fmt: skip
 RED, BLUE = (0xB2, 0x18, 0x2B), (0x21, 0x66, 0xAC)
 
 
@@ -51,7 +49,7 @@ def share_of(color: tuple[int, int, int], pixels: np.ndarray, tolerance: int = 1
         (draw_epochs([0, 1, 2], [2.0, 1.0, 0.5], [0.1, 0.8, 0.9]), (6, 2.6)),
         (draw_input_influence(np.arange(64.0), (64,), "image"), (3.2, 2.8)),
         (draw_input_influence(np.arange(-5.0, 5.0), (10,), "bars"), (3.2, 2.8)),
-        (draw_attribution_graph(NEURONS, EDGES, "graph"), (8, 5)),
+        (draw_strongest_edges(GRAPH, (2,), "graph"), (5.4, 3.4)),
     ],
 )
 def test_a_picture_has_its_size_and_is_not_blank(figure: Figure, inches: tuple[float, float]):
@@ -91,22 +89,29 @@ def test_inputs_of_no_image_are_bars():
 
 
 def test_red_raises_the_score_and_blue_lowers_it():
-    both = pixels_of(draw_attribution_graph(NEURONS, EDGES, "graph"))
-    rising = pixels_of(draw_attribution_graph(NEURONS, EDGES.assign(weight=EDGES["abs_weight"]), "graph"))
+    both = pixels_of(draw_strongest_edges(GRAPH, (2,), "graph"))
+    edges = GRAPH.edges.assign(weight=GRAPH.edges["abs_weight"])
+    neurons = GRAPH.neurons.assign(attribution=GRAPH.neurons["abs_attribution"])
+    rising = pixels_of(draw_strongest_edges(replace(GRAPH, edges=edges, neurons=neurons), (2,), "graph"))
     assert share_of(RED, both) > 0.0005
     assert share_of(BLUE, both, tolerance=80) > share_of(BLUE, rising, tolerance=80)
 
 
-def test_the_strongest_edges_of_each_pair_of_layers_are_drawn():
-    figure = draw_attribution_graph(NEURONS, EDGES, "graph", most=2)
-    ends = [line.get_xdata().tolist() for line in figure.axes[0].lines]
-    assert ends == [[0, 1], [1, 2]]  # the weaker edge of the first pair is left out
+@pytest.mark.parametrize(("shape", "is_image"), [((2, 1, 1), True), ((1, 2), True), ((2,), False), ((5, 5), False)])
+def test_inputs_are_an_image_where_their_shape_is_that_of_one(shape: tuple[int, ...], is_image: bool):
+    """A shape of another number of inputs is that of tokens, say, before they were embedded."""
+    assert bool(draw_strongest_edges(GRAPH, shape, "graph").axes[0].images) == is_image
 
 
 def test_a_graph_without_influence_can_be_drawn():
-    neurons = NEURONS.assign(abs_attribution=0.0)
-    pixels_of(draw_attribution_graph(neurons, EDGES.assign(weight=0.0, abs_weight=0.0), "nothing"))
+    edges = GRAPH.edges.assign(weight=0.0, abs_weight=0.0)
+    neurons = GRAPH.neurons.assign(attribution=0.0, abs_attribution=0.0)
+    pixels_of(draw_strongest_edges(replace(GRAPH, edges=edges, neurons=neurons), (2,), "nothing"))
     pixels_of(draw_input_influence(np.zeros(4), (4,), "nothing"))
+
+
+def test_a_picture_of_a_deep_network_has_a_bound():
+    assert pixels_of(Figure(figsize=(100, 4))).shape[1] == pytest.approx(WIDEST, rel=0.01)  # with a margin
 
 
 def test_a_table_in_markdown():

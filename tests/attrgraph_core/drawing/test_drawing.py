@@ -1,11 +1,13 @@
 """Where things are drawn, in inches and pixels; and that files are what they say."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from attrgraph_core import AttrGraphError
-from attrgraph_core.drawing.figure import draw_graph, save_picture
+from attrgraph_core.drawing.figure import LABEL_GAP, MOST_LABELS, draw_graph, save_picture
 from attrgraph_core.drawing.layout import COLUMN_GAP, image_shape_of, lay_out
 from attrgraph_core.drawing.page import draw_page, save_page
 from attrgraph_core.drawing.styles import AGAINST, FOR, drawn_edges, edge_strength, heat_map
@@ -101,15 +103,19 @@ def test_a_figure_has_a_curve_an_edge_and_a_disc_a_neuron(graph):
     assert "5 edges; red raises the score, blue lowers it; |weight| relative within two layers" in words
 
 
-@pytest.mark.parametrize(("count", "labels"), [(10, True), (1000, False)])
-def test_labels_are_left_out_where_there_is_no_room(count, labels):
-    neurons = [("input", index, "input", 1.0, 1.0) for index in range(count)] + [("fc1", 0, "output", 1.0, 1.0)]
+@pytest.mark.parametrize(("count", "labels"), [(10, 10), (1000, MOST_LABELS)])
+def test_where_there_is_no_room_only_the_strongest_neurons_are_named(count, labels):
+    neurons = [("input", index, "input", 1.0 + index, 1.0 + index) for index in range(count)]
     edges = [("input", index, "fc1", 0, 1.0 + index, 1.0 + index) for index in range(count)]
-    drawn = graph_of_rows(neurons, edges, method="m", target="label")
+    drawn = graph_of_rows([*neurons, ("fc1", 0, "output", 1.0, 1.0)], edges, method="m", target="label")
     figure = draw_graph(drawn, image_shape=(), most_edges=100)
-    words = {text.get_text() for text in figure.axes[0].texts}
-    assert ("7" in words) == labels
-    assert any(word.startswith("the strongest 100 of 1000 edges") for word in words) == (not labels)
+    texts = figure.axes[0].texts
+    named = {text.get_text(): text.get_position()[1] for text in texts if text.get_ha() == "right"}
+    assert len(named) == labels
+    assert str(count - 1) in named
+    heights = sorted(named.values())
+    assert min(b - a for a, b in pairwise(heights)) >= LABEL_GAP
+    assert any(text.get_text().startswith("the strongest 100 of 1000 edges") for text in texts) == (count == 1000)
     assert figure.get_size_inches()[1] <= 11
 
 
