@@ -3,16 +3,16 @@
 import hashlib
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from attrgraph_core.datasets import DATASETS
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.import_path import load_object
-from attrgraph_core.training.datasets import DATASETS
 from attrgraph_core.training.user_factory import call_factory
 
 SPLIT_SEED = 0  # the same for every seed of an experiment: its runs are tested on the same samples
@@ -39,7 +39,7 @@ class TrainingData:
 def load_data(factory: str, arguments: Mapping[str, Any] | None = None) -> TrainingData:
     """The data that `factory` makes, called with `arguments`.
 
-    `factory` is a built-in name (`digits`, `digits_images`) or an import path `package.module:function`. It returns a
+    `factory` is a built-in name (one of `DATASETS`) or an import path `package.module:function`. It returns a
     map-style data set (`len` and `[i]`) of items (input, label), of which a fixed, stratified fifth becomes the test
     set, or a tuple of two such sets (train, test). Every item is read exactly once, into memory: augmentation that
     draws anew at each reading is frozen at its first draw, and the whole set must fit.
@@ -78,6 +78,38 @@ def load_data(factory: str, arguments: Mapping[str, Any] | None = None) -> Train
         class_count=int(train[1].max()) + 1,
         input_shape=tuple(train[0].shape[1:]),
         name=factory,
+    )
+
+
+def with_validation(data: TrainingData) -> TrainingData:
+    """The same data with a stratified fifth of the training samples, for validation, in place of the test set.
+
+    What is chosen is chosen on these, always the same samples; the rest trains, and the test set is not there to be
+    looked at. Raises AttrGraphError for too few training samples.
+    """
+    rest, held = stratified_split(data.train_labels.numpy())
+    if len(held) == 0:
+        raise AttrGraphError(f"{data.name!r} has {len(data.train_labels)} training samples, too few to validate on")
+    return with_samples(
+        data,
+        train=(data.train_inputs[rest], data.train_labels[rest]),
+        test=(data.train_inputs[held], data.train_labels[held]),
+    )
+
+
+def with_samples(
+    data: TrainingData, *, train: tuple[Tensor, Tensor] | None = None, test: tuple[Tensor, Tensor] | None = None
+) -> TrainingData:
+    """The data with other training or test samples (inputs, labels), and their fingerprint."""
+    train_inputs, train_labels = train or (data.train_inputs, data.train_labels)
+    test_inputs, test_labels = test or (data.test_inputs, data.test_labels)
+    return replace(
+        data,
+        train_inputs=train_inputs,
+        train_labels=train_labels,
+        test_inputs=test_inputs,
+        test_labels=test_labels,
+        fingerprint=fingerprint(train_inputs, train_labels, test_inputs, test_labels),
     )
 
 

@@ -62,13 +62,32 @@ def small_cnn(
     return nn.Sequential(layers)
 
 
-MODELS: dict[str, Callable[..., nn.Module]] = {"mlp": mlp, "small_cnn": small_cnn}
+def embedding_classifier(
+    input_shape: Sequence[int], class_count: int, width: int = 16, hidden: Sequence[int] = (128,)
+) -> nn.Sequential:
+    """One-hot tokens of shape (tokens, vocabulary), embedded in `width` features by `embedding`, then an `mlp`.
+
+    The embedding is a linear layer without bias, the same function of a one-hot token as a table's row.
+    """
+    if len(input_shape) != 2:
+        raise AttrGraphError(
+            f"embedding_classifier takes one-hot tokens (tokens, vocabulary), not shape {tuple(input_shape)}"
+        )
+    _check_widths("width", [width])
+    tokens, vocabulary = input_shape
+    rest = mlp((tokens, width), class_count, hidden)
+    return nn.Sequential(OrderedDict(embedding=nn.Linear(vocabulary, width, bias=False), **dict(rest.named_children())))
+
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": mlp, "small_cnn": small_cnn, "embedding_classifier": embedding_classifier,
+}  # fmt: skip
 
 
 def build_model(factory: str, arguments: Mapping[str, Any] | None, data: TrainingData, seed: int) -> nn.Module:
     """The network that `factory` makes, on the CPU, with weights drawn under `seed`.
 
-    `factory` is a built-in name (`mlp`, `small_cnn`), called with the data's input_shape and class_count and the
+    `factory` is a built-in name (one of `MODELS`), called with the data's input_shape and class_count and the
     `arguments`, or an import path `package.module:function`, called with the `arguments` alone. PyTorch's random state
     is as before.
     Raises AttrGraphError where it does not make an `nn.Module` that turns two inputs of the data into class scores of

@@ -124,7 +124,7 @@ def complaint(file: Path, before: str, after: str) -> str:
     [
         # data
         ("factory: digits", "factory: mnist",
-         "2: dataset: unknown dataset 'mnist'; known are digits, digits_images and package.module:function"),
+         "2: dataset: unknown dataset 'mnist'; known are digits, digits_images, mnist1d, "),
         ("factory: digits", "factory: nowhere_to_be_found:make",
          "2: dataset: 'nowhere_to_be_found:make': there is no module 'nowhere_to_be_found'; it must be installed or "
          "lie in FOLDER"),
@@ -138,7 +138,7 @@ def complaint(file: Path, before: str, after: str) -> str:
          "number"),
         # networks
         ("factory: mlp", "factory: resnet",
-         "4: model: unknown model 'resnet'; known are mlp, small_cnn and package.module:function"),
+         "4: model: unknown model 'resnet'; known are mlp, small_cnn, embedding_classifier and package.module:function"),
         ("hidden: [12, 8]", "widths: [4]",
          "4: model: the arguments {'input_shape': (64,), 'class_count': 10, 'widths': [4]} do not fit mlp("),
         ("[12, 8]", "[12, 0]", "4: model: hidden has 0, not a whole number from 1 on"),

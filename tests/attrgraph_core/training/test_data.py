@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import IterableDataset, TensorDataset
 
 from attrgraph_core.errors import AttrGraphError
-from attrgraph_core.training.data import load_data, stratified_split
+from attrgraph_core.training.data import load_data, stratified_split, with_validation
 
 
 @pytest.fixture
@@ -157,5 +157,21 @@ def test_names_what_is_wrong(user_module, made, message):
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(AttrGraphError, match="unknown dataset 'mnist'; known are digits, digits_images and package"):
+    with pytest.raises(
+        AttrGraphError, match=r"unknown dataset 'mnist'; known are digits, digits_images, mnist1d, .* and package"
+    ):
         load_data("mnist")
+
+
+def test_validation_is_a_fixed_fifth_of_the_training_samples():
+    data = load_data("digits")
+    validation = with_validation(data)
+    assert (len(validation.train_labels), len(validation.test_labels)) == (1151, 287)
+    parts = torch.cat([validation.train_inputs, validation.test_inputs])
+    assert sorted(parts.tolist()) == sorted(data.train_inputs.tolist())
+    assert validation.fingerprint == with_validation(load_data("digits")).fingerprint != data.fingerprint
+
+
+def test_too_few_samples_to_validate_on_are_refused(user_module):
+    with pytest.raises(AttrGraphError, match="has 4 training samples, too few to validate on"):
+        with_validation(load(user_module, (GOOD, GOOD)))

@@ -81,7 +81,11 @@ def test_names_what_a_factory_made_wrong(data, user_module, made, message):
 @pytest.mark.parametrize(
     ("factory", "arguments", "message"),
     [
-        ("resnet", {}, "unknown model 'resnet'; known are mlp, small_cnn and package.module:function"),
+        (
+            "resnet",
+            {},
+            "unknown model 'resnet'; known are mlp, small_cnn, embedding_classifier and package.module:function",
+        ),
         ("mlp", {"hiden": [3]}, "do not fit mlp"),
         ("mlp", {"hidden": [3, 0]}, "hidden has 0, not a whole number from 1 on"),
         ("mlp", {"hidden": 3}, "hidden is 3, not a list of whole numbers"),

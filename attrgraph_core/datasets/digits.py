@@ -1,10 +1,7 @@
-"""The built-in data sets: scikit-learn's 1797 handwritten digits, 8 by 8 pixels, flat or as images.
+"""Scikit-learn's 1797 handwritten digits, 8 by 8 pixels, flat or as images.
 
 They come with scikit-learn, so nothing is downloaded.
 """
-
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +26,3 @@ def _digits(shape: tuple[int, ...]) -> TensorDataset:
     pixels, labels = load_digits(return_X_y=True)
     inputs = torch.from_numpy((pixels / LARGEST_PIXEL).astype(np.float32)).reshape(-1, *shape)
     return TensorDataset(inputs, torch.from_numpy(labels.astype(np.int64)))
-
-
-DATASETS: dict[str, Callable[..., Any]] = {"digits": digits, "digits_images": digits_images}
