@@ -138,7 +138,7 @@ def complaint(file: Path, before: str, after: str) -> str:
          "number"),
         # networks
         ("factory: mlp", "factory: resnet",
-         "4: model: unknown model 'resnet'; known are mlp, small_cnn, embedding_classifier and package.module:function"),
+         "4: model: unknown model 'resnet'; known are mlp, small_cnn, embedding_classifier and package.module"),
         ("hidden: [12, 8]", "widths: [4]",
          "4: model: the arguments {'input_shape': (64,), 'class_count': 10, 'widths': [4]} do not fit mlp("),
         ("[12, 8]", "[12, 0]", "4: model: hidden has 0, not a whole number from 1 on"),
