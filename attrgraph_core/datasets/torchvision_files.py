@@ -20,9 +20,9 @@ def torchvision_files(
     `root`.
     """
     known = optional_module("torchvision.datasets", "vision")
-    made: Any = getattr(known, name, None)
-    if not inspect.isclass(made):
+    if name not in known.__all__:
         raise AttrGraphError(f"torchvision has no data set {name!r}; it has {', '.join(known.__all__)}")
+    made = getattr(known, name)
     taken = inspect.signature(made).parameters
     if "train" in taken:
         parts: list[dict[str, Any]] = [{"train": True}, {"train": False}]
