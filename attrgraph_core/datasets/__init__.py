@@ -9,6 +9,7 @@ from typing import Any
 from attrgraph_core.datasets.associative_recall import associative_recall
 from attrgraph_core.datasets.breast_cancer import breast_cancer
 from attrgraph_core.datasets.digits import digits, digits_images
+from attrgraph_core.datasets.faulty import faulty
 from attrgraph_core.datasets.huggingface import huggingface
 from attrgraph_core.datasets.image_folder import image_folder
 from attrgraph_core.datasets.mnist1d import mnist1d, mnist1d_signals
@@ -24,4 +25,5 @@ DATASETS: dict[str, Callable[..., Any]] = {
     "torchvision": torchvision_files,
     "image_folder": image_folder,
     "huggingface": huggingface,
+    "faulty": faulty,
 }

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from attrgraph_core.faults.backdoor import with_patch as patched
 from attrgraph_core.surgery.samples import Case, Samples
 from attrgraph_core.training.data import load_data
 
@@ -16,9 +17,7 @@ TARGET = 0
 def with_patch(samples: Samples) -> Samples:
     """Those of other classes, with the patch and their right labels."""
     others = samples.at((samples.labels != TARGET).nonzero().squeeze(1))
-    inputs = others.inputs.clone()
-    inputs[:, PATCH] = 1.0
-    return Samples(inputs, others.labels)
+    return Samples(patched(others.inputs, PATCH, 1.0), others.labels)
 
 
 def backdoored_network(seed: int = 0, hidden: tuple[int, int] = (128, 64)) -> tuple[nn.Module, Case]:
