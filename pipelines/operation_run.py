@@ -18,7 +18,7 @@ from pipelines.run_model import RunModel
 if TYPE_CHECKING:
     from attrgraph_core.store.graph_store import GraphStore
 
-REMEDIES = 12  # about, for the progress bar
+REMEDIES = 13  # about, for the progress bar
 
 
 def run_operation(store: "GraphStore", run: RunModel, case: Case, name: str, steps: int) -> tuple[Operation, Path]:

@@ -17,13 +17,15 @@ BATCH_SIZE = 32
 @dataclass(frozen=True, eq=False)
 class FineTuning:
     """`steps` of Adam at a learning rate; `pull` is the weight of L2-SP's penalty (Li et al., 2018), half the squared
-    distance to the weights it began from; `only` are the parameters that train, all without; `removed` stay zero."""
+    distance to the weights it began from, or with `importance`, by which each square is weighed, of EWC's (see
+    `weight_importance`); `only` are the parameters that train, all without; `removed` stay zero."""
 
     learning_rate: float
     steps: int
     pull: float = 0.0
     only: frozenset[str] | None = None
     removed: WeightEntries | None = None
+    importance: Mapping[str, Tensor] | None = None
 
     def run(self, model: nn.Module, samples: Samples, seed: int = 0) -> None:
         """Train `model` in place on `samples`, in evaluation mode: neither dropout nor running statistics."""
@@ -36,7 +38,7 @@ class FineTuning:
             rows = torch.randint(len(samples.labels), (BATCH_SIZE,), generator=generator)
             loss = functional.cross_entropy(model(samples.inputs[rows]), samples.labels[rows])
             if self.pull:
-                loss = loss + self.pull / 2 * _distance(own, anchors)
+                loss = loss + self.pull / 2 * self._distance(own, anchors)
             gradients = torch.autograd.grad(loss, list(own.values()))
             for parameter, gradient in zip(own.values(), gradients, strict=True):
                 parameter.grad = gradient
@@ -52,6 +54,8 @@ class FineTuning:
             for name in self.removed.positions:
                 own[name][self.removed.indices(name, own[name])] = 0.0
 
-
-def _distance(own: Mapping[str, nn.Parameter], anchors: Mapping[str, Tensor]) -> Tensor:
-    return torch.stack([(parameter - anchors[name]).square().sum() for name, parameter in own.items()]).sum()
+    def _distance(self, own: Mapping[str, nn.Parameter], anchors: Mapping[str, Tensor]) -> Tensor:
+        squares = {name: (parameter - anchors[name]).square() for name, parameter in own.items()}
+        if self.importance is not None:
+            squares = {name: self.importance[name] * square for name, square in squares.items()}
+        return torch.stack([square.sum() for square in squares.values()]).sum()

@@ -18,6 +18,7 @@ from attrgraph_core.surgery.fine_tuning import RATES, FineTuning
 from attrgraph_core.surgery.mask_inputs import mask_inputs
 from attrgraph_core.surgery.samples import Case, Samples
 from attrgraph_core.surgery.weight_entries import EDGE_ENDS, WeightEntries, edge_sizes
+from attrgraph_core.surgery.weight_importance import weight_importance
 
 PULLS = (0.01, 0.1)
 SHIFTS = (1.0, 2.0, 4.0, 8.0, 16.0)  # of a logit
@@ -99,6 +100,8 @@ def fine_tunings(model: nn.Module, case: Case, steps: int) -> Iterator[tuple[str
     yield "full fine-tuning", [tuned(case.bad)(rate) for rate in RATES]
     yield "fine-tuning with replay", [tuned(both)(rate) for rate in RATES]
     yield "L2-SP", [tuned(both, pull=pull)(rate) for pull in PULLS for rate in RATES]
+    importance = weight_importance(model, case.good)
+    yield "EWC", [tuned(both, pull=pull, importance=importance)(rate) for pull in PULLS for rate in RATES]
     yield "head only", [tuned(both, only=heads)(rate) for rate in RATES]
 
 

@@ -51,7 +51,7 @@ def test_surgery_removes_the_backdoor_and_is_undone_to_the_bit(theatre, graphs):
     assert table.loc["random edges", "failure_rate"] > 0.5
     assert table.loc["random edges", "low"] > 0
     assert set(table.index) >= {
-        "magnitude edges", "full fine-tuning", "fine-tuning with replay", "L2-SP", "head only", "output mask",
+        "magnitude edges", "full fine-tuning", "fine-tuning with replay", "L2-SP", "EWC", "head only", "output mask",
         "input mask",
     }  # fmt: skip
     assert done.ties == tuple(name for name in table.index if "blamed" not in name and table.loc[name, "low"] <= 0)
