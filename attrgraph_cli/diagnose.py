@@ -20,10 +20,11 @@ Bad = Annotated[
     str,
     typer.Option(
         help="Samples that fail: a .npz with arrays inputs and labels (the right ones), or `wrong`: the run's test "
-        "samples that it gets wrong."
+        "samples that it gets wrong, or a Cypher query that returns a column `sample` (places in the test set) or "
+        "`label` (classes); it may use $run_id, $stage and $epoch."
     ),
 ]
-Good = Annotated[str, typer.Option(help="Samples that must go on working: a .npz, or `right`.")]
+Good = Annotated[str, typer.Option(help="Samples that must go on working: a .npz, `right`, or a query.")]
 
 
 def diagnose(
@@ -54,7 +55,7 @@ def diagnose(
 
     with GraphStore.open() as store:
         opened = open_run(store, run, stage, epoch)
-        samples = samples_of(opened, bad), samples_of(opened, good)
+        samples = samples_of(store, opened, bad), samples_of(store, opened, good)
         known = _truth(truth, opened.data.input_shape)
         if every_epoch:
             print_table(_through_time(store, opened, samples, known))

@@ -3,7 +3,7 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -11,9 +11,6 @@ from rich.console import Console
 from attrgraph_cli.progress_bars import progress_bars
 from attrgraph_cli.tables import print_table
 from attrgraph_core.errors import AttrGraphError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class Change(StrEnum):
@@ -27,7 +24,7 @@ class Optimizer(StrEnum):
 
 
 def stream(
-    dataset: Annotated[str, typer.Option(help="digits, or package.module:function.")] = "digits",
+    dataset: Annotated[str, typer.Option(help="digits, another built-in set, or package.module:function.")] = "digits",
     model: Annotated[
         str, typer.Option(help="mlp, small_cnn (with digits_images), or package.module:function.")
     ] = "mlp",
@@ -50,33 +47,16 @@ def stream(
 
     Every method has the same tasks and first weights. Accuracy is that of each batch before the step on it.
     """
-    from attrgraph_core.recycling.utility import UTILITIES
-
-    utilities = utility or ["influence", "random"]
-    unknown = [name for name in utilities if name not in UTILITIES]
-    if unknown:
-        raise AttrGraphError(f"unknown utility {unknown[0]!r}; known are {', '.join(UTILITIES)}")
     if output is not None and not output.parent.is_dir():
         raise AttrGraphError(f"there is no folder {output.parent} to write {output.name} to")
-    from pipelines.stream_run import StreamSettings, run_streams
+    from pipelines.stream_run import NONE, StreamSettings, run_streams, stream_summary
 
     settings = StreamSettings(
         dataset, model, change.value, tasks, epochs, optimizer.value, learning_rate, rate, every, tuple(seed or [0])
     )
     console = Console() if sys.stdout.isatty() else Console(width=160)
     with progress_bars(console):
-        table = run_streams(settings, ["none", *utilities])
+        table = run_streams(settings, [NONE, *(utility or ["influence", "random"])])
     if output is not None:
         table.to_csv(output, index=False)
-    print_table(_summary(table))
-
-
-def _summary(table: "pd.DataFrame") -> "pd.DataFrame":
-    """A row a method: means over seeds and the first and the last quarter of the tasks."""
-    quarter = max(1, int(table["task"].max()) // 4)
-    last = table[table["task"] > table["task"].max() - quarter].groupby("recycling", sort=False)
-    first = table[table["task"] <= quarter].groupby("recycling", sort=False)
-    figures = ["accuracy", "late_accuracy", "dead_share", "rank_share", "weight_size", "renewed"]
-    found = last[figures].mean()
-    found.insert(0, "first_accuracy", first["accuracy"].mean())
-    return found.reset_index()
+    print_table(stream_summary(table))

@@ -60,7 +60,7 @@ def operate(
     console = Console() if sys.stdout.isatty() else Console(width=200)
     with GraphStore.open() as store, progress_bars(console):
         opened = open_run(store, run, stage, epoch)
-        case = Case(samples_of(opened, bad), samples_of(opened, good))
+        case = Case(samples_of(store, opened, bad), samples_of(store, opened, good))
         operation, folder = run_operation(store, opened, case, name, steps)
     _report(operation)
     typer.echo(f"\nWeights, report and way back: {folder}\nUndo: attrgraph surgery undo {opened.run_id} --name {name}")

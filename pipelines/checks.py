@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LARGEST_COMPLETENESS_DELTA = 1e-3
 LARGEST_CAPTUM_DIFFERENCE = 1e-3
-KINDS_OF_NEURONS = ("targeted", "head", "top_layers")  # of stages that train rows and nothing else
+KINDS_THAT_FREEZE = ("targeted", "head", "top_layers", "edges")
 
 
 def stage_checks(position: int, is_last: bool) -> list[dg.AssetChecksDefinition]:
@@ -77,25 +77,19 @@ def only_target_neurons_moved(position: int) -> dg.AssetChecksDefinition:
         },
     )
     def check(
-        checkpoints: CheckpointsRecord, previous: CheckpointsRecord, chosen: NeuronSetRecord
+        context: dg.AssetCheckExecutionContext,
+        checkpoints: CheckpointsRecord,
+        previous: CheckpointsRecord,
+        chosen: NeuronSetRecord,
     ) -> dg.AssetCheckResult:
-        """Every weight outside the rows of the neuron set is, bit for bit, that of the stage before."""
-        import torch
+        """All weights outside of the neuron set's rows, or the circuit's edges, are bit for bit those of before."""
+        from pipelines.frozen_weights import frozen_that_moved
 
-        from attrgraph_core.training.weights import load_weights
-
-        if checkpoints.kind not in KINDS_OF_NEURONS:
+        if checkpoints.kind not in KINDS_THAT_FREEZE:
             return dg.AssetCheckResult(passed=True, metadata={"moved": f"a {checkpoints.kind} stage may move all"})
-        before = load_weights(run_folder(previous.run_id) / previous.last.file)
-        after = load_weights(run_folder(checkpoints.run_id) / checkpoints.last.file)
-        moved = []
-        for name, tensor in after.items():
-            layer, _, parameter = name.rpartition(".")
-            frozen = torch.ones(tensor.shape[0] if tensor.dim() else 1, dtype=torch.bool)
-            if parameter in ("weight", "bias") and layer in chosen.neurons:
-                frozen[list(chosen.neurons[layer])] = False
-            if not torch.equal(tensor.reshape(len(frozen), -1)[frozen], before[name].reshape(len(frozen), -1)[frozen]):
-                moved.append(name)
+        experiment, seed = experiment_and_seed(context.partition_key)
+        with failures_named():
+            moved = frozen_that_moved(experiment, seed, checkpoints, previous, chosen)
         return dg.AssetCheckResult(passed=not moved, metadata={"moved": ", ".join(moved) or "none"})
 
     return check

@@ -9,6 +9,7 @@ from pipelines.checks import stage_checks
 from pipelines.io_managers import RecordIOManager
 from pipelines.jobs import compare_seeds, targeted_training
 from pipelines.partitions import STAGE_COUNT
+from pipelines.recipe_jobs import diagnosis, stream, surgery
 from pipelines.resources import DeviceResource, GraphStoreResource
 from pipelines.retention import retention, weekly_retention
 from pipelines.schedules import nightly
@@ -25,7 +26,7 @@ defs = dg.Definitions(
         ]
     ),
     asset_checks=[check for position in POSITIONS for check in stage_checks(position, position == STAGE_COUNT)],
-    jobs=[targeted_training, compare_seeds, retention],
+    jobs=[targeted_training, compare_seeds, retention, diagnosis, surgery, stream],
     schedules=[nightly, weekly_retention],
     sensors=[unrun_partitions, dataset_changed, automation],
     resources={

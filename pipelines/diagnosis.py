@@ -1,10 +1,12 @@
 """What is to blame for a run's failures: two graphs in the store, and queries over them."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import torch
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.surgery.failure_edges import failure_graphs, scores_of
@@ -32,8 +34,15 @@ class Diagnosis:
     failure_count: int
 
 
-def samples_of(run: RunModel, given: str) -> Samples:
-    """The samples of a .npz file; or those of the run's test that its network gets `wrong`, or `right`."""
+def samples_of(store: "GraphStore", run: RunModel, given: str) -> Samples:
+    """The samples of a .npz file; or those of the run's test that its network gets `wrong`, or `right`, or that a
+    Cypher query names, read-only, with `$run_id`, `$stage` and `$epoch`.
+
+    The query returns a column `sample`, places in the test set, or `label`, classes whose test samples all count.
+    Raises AttrGraphError for a file, a word or a query that gives none.
+    """
+    if re.search(r"\breturn\b", given, re.IGNORECASE):
+        return _samples_of_query(store, run, given)
     if given not in WORDS:
         return load_samples(Path(given), run.data.input_shape)
     inputs, labels = run.data.test_inputs, run.data.test_labels
@@ -41,6 +50,26 @@ def samples_of(run: RunModel, given: str) -> Samples:
     chosen = is_right if given == "right" else ~is_right
     if not bool(chosen.any()):
         raise AttrGraphError(f"the network of run {run.run_id!r} gets no test sample {given}")
+    return Samples(inputs[chosen], labels[chosen])
+
+
+def _samples_of_query(store: "GraphStore", run: RunModel, query: str) -> Samples:
+    inputs, labels = run.data.test_inputs, run.data.test_labels
+    rows = store.run_cypher(query, {"run_id": run.run_id, "stage": run.stage, "epoch": run.epoch})
+    column = next((name for name in ("sample", "label") if name in rows), None)
+    if column is None or rows.empty:
+        returned = ", ".join(rows.columns) or "nothing"
+        raise AttrGraphError(
+            f"the query for samples returned {len(rows)} rows of {returned}; it returns one at least, of the column "
+            "sample (places in the test set) or label (classes)"
+        )
+    count = len(labels) if column == "sample" else run.data.class_count
+    values = rows[column].tolist()
+    wrong = [value for value in values if type(value) is not int or not 0 <= value < count]
+    if wrong:
+        raise AttrGraphError(f"the query returned {column} {wrong[0]!r}, which is not a whole number below {count}")
+    given = torch.tensor(sorted(set(values)))
+    chosen = given if column == "sample" else torch.isin(labels, given)
     return Samples(inputs[chosen], labels[chosen])
 
 

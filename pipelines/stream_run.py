@@ -3,14 +3,18 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.recycling.neuron_recycler import NeuronRecycler
 from attrgraph_core.recycling.streams import run_stream, task_stream
+from attrgraph_core.recycling.utility import UTILITIES
 from attrgraph_core.training.data import TrainingData, load_data
 from attrgraph_core.training.models import build_model
 from pipelines.progress import report_progress
 
 if TYPE_CHECKING:
     import pandas as pd
+
+NONE = "none"  # the method without recycling
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,9 @@ def run_streams(settings: StreamSettings, methods: list[str]) -> "pd.DataFrame":
     """A row a method (`none`, or a utility), seed and task: what `run_stream` gives."""
     import pandas as pd
 
+    unknown = [name for name in methods if name not in (NONE, *UTILITIES)]
+    if unknown:
+        raise AttrGraphError(f"unknown utility {unknown[0]!r}; known are {', '.join(UTILITIES)}")
     data = load_data(settings.dataset)
     tables = [
         _run_one(settings, data, method, seed).assign(recycling=method, seed=seed)
@@ -40,6 +47,17 @@ def run_streams(settings: StreamSettings, methods: list[str]) -> "pd.DataFrame":
     return pd.concat(tables, ignore_index=True)
 
 
+def stream_summary(table: "pd.DataFrame") -> "pd.DataFrame":
+    """A row a method: means over seeds and the last quarter of the tasks, and accuracy over the first."""
+    quarter = max(1, int(table["task"].max()) // 4)
+    last = table[table["task"] > table["task"].max() - quarter].groupby("recycling", sort=False)
+    first = table[table["task"] <= quarter].groupby("recycling", sort=False)
+    figures = ["accuracy", "late_accuracy", "dead_share", "rank_share", "weight_size", "renewed"]
+    found = last[figures].mean()
+    found.insert(0, "first_accuracy", first["accuracy"].mean())
+    return found.reset_index()
+
+
 def _run_one(settings: StreamSettings, data: TrainingData, method: str, seed: int) -> "pd.DataFrame":
     import torch
 
@@ -47,7 +65,7 @@ def _run_one(settings: StreamSettings, data: TrainingData, method: str, seed: in
     make = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[settings.optimizer]
     optimizer = make(model.parameters(), lr=settings.learning_rate)
     recycler = None
-    if method != "none":
+    if method != NONE:
         recycler = NeuronRecycler(model, optimizer, rate=settings.rate, every=settings.every, utility=method, seed=seed)
     tasks = task_stream(
         data.train_inputs, data.train_labels, settings.tasks, change=settings.change, epochs=settings.epochs, seed=seed

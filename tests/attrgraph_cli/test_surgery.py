@@ -12,6 +12,7 @@ from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.graph_store import GraphStore
 from attrgraph_core.training.data import load_data
 from attrgraph_core.training.weights import load_weights, save_weights, weights_hash
+from pipelines.definitions import defs
 from pipelines.records import Checkpoint, CheckpointsRecord
 from tests.attrgraph_core.surgery.backdoor import PATCH, backdoored_network
 
@@ -76,6 +77,64 @@ def test_the_words_wrong_and_right_are_the_runs_test_samples(folder):
     count = int(shown.split()[0])
     assert 0 < count < len(load_data("digits").test_labels) / 4
     assert f"{count} of {count} bad samples fail" in shown
+
+
+@pytest.mark.neo4j
+def test_a_query_names_samples_or_classes(folder):
+    labels = load_data("digits").test_labels
+    shown = invoke("diagnose", RUN, "--bad", "UNWIND [1, 3, 5, 8, 9] AS label RETURN label")
+    classes = sum(int((labels == digit).sum()) for digit in (1, 3, 5, 8, 9))
+    assert f"of {classes} bad samples fail" in shown
+    mine = "MATCH (r:Run {run_id: $run_id}) UNWIND range(0, 358) AS sample RETURN sample"
+    everything = invoke("diagnose", RUN, "--bad", mine, "--good", "unwind range(0, 99) as sample return sample")
+    wrong = invoke("diagnose", RUN, "--bad", "wrong", "--good", "right").split()[0]
+    assert everything.startswith(f"{wrong} of 359 bad samples fail")
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("RETURN 1 AS place", "returned 1 rows of place; it returns one at least, of the column sample"),
+        ("UNWIND [] AS label RETURN label", "returned 0 rows of label"),
+        ("RETURN 10 AS label", "returned label 10, which is not a whole number below 10"),
+        ("RETURN 0.5 AS sample", "returned sample 0.5, which is not a whole number below 359"),
+        ("CREATE (n:Sample) RETURN 1 AS sample", "read_only"),
+    ],
+)
+@pytest.mark.neo4j
+def test_a_query_that_names_no_samples_is_refused(folder, query, message):
+    with pytest.raises(AttrGraphError, match=message):
+        invoke("diagnose", RUN, "--bad", query)
+
+
+@pytest.mark.neo4j
+def test_the_recipes_are_jobs(folder):
+    case = {"run": RUN, "bad": str(folder / "bad.npz"), "good": str(folder / "good.npz")}
+    found = run_job("diagnosis", diagnose_run=case)
+    assert found["bad_samples_that_fail"] > 0
+    assert "| input |" in found["inputs_to_blame"].splitlines()[2]
+    assert found["blame"].startswith("![")
+    operated = run_job("surgery", operate_on_run=case | {"name": "by_job", "steps": 5})
+    assert operated["advice"].startswith(("operate", "do not operate"))
+    assert (folder / RUN / "surgery" / "by_job" / "undo.safetensors").exists()
+
+
+def test_a_stream_is_a_job():
+    found = run_job("stream", run_stream_of_tasks={"tasks": 1, "epochs": 1, "utilities": ["random"]})
+    assert [line.split(" | ")[0] for line in found["summary"].splitlines()[2:]] == ["| none", "| random"]
+    failed = defs.resolve_job_def("stream").execute_in_process(
+        run_config={"ops": {"run_stream_of_tasks": {"config": {"utilities": ["luck"]}}}}, raise_on_error=False
+    )
+    (failure,) = [event for event in failed.all_events if event.is_step_failure]
+    assert "unknown utility 'luck'" in failure.step_failure_data.user_failure_data.description
+
+
+def run_job(name, **config):
+    """The metadata of what a job of one step gives."""
+    ops = {op: {"config": values} for op, values in config.items()}
+    result = defs.resolve_job_def(name).execute_in_process(run_config={"ops": ops})
+    (output,) = [event for event in result.all_events if event.is_successful_output]
+    return {key: value.value for key, value in output.step_output_data.metadata.items()}
 
 
 @pytest.mark.neo4j

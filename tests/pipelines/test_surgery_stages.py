@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,8 +14,10 @@ import torch
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.connection import Connection
 from attrgraph_core.store.graph_store import GraphStore
-from attrgraph_core.training.weights import load_weights
+from attrgraph_core.training.weights import load_weights, save_weights
 from pipelines.experiments import load_experiment
+from pipelines.frozen_weights import frozen_that_moved
+from pipelines.records import CheckpointsRecord, NeuronSetRecord, Record
 
 STAGES = """\
 stages:
@@ -64,11 +67,31 @@ def test_each_kind_moves_what_it_says(small_experiment: Path, environment_store:
     moved = {(name, *place) for name in now for place in (now[name] != after[name]).nonzero().tolist()}
     assert moved == trained
     assert record("stage_3_checkpoints")["trained_weights"] == 5
+    check_of_frozen_weights(small_experiment, folder)
     masked = circuit(3)["index"].tolist()
     assert (weights(4)["fc1.weight"][:, masked] == 0).all()
     with GraphStore.open(environment_store) as store:
         known = store.query("stored_circuits", run_id=folder.name)["circuit_id"].tolist()
     assert all(record(f"stage_{position}_neuron_set")["circuit_id"] in known for position in (1, 2, 3))
+
+
+def check_of_frozen_weights(experiment_file: Path, folder: Path) -> None:
+    """The check of the stage that trained edges passes, and names a frozen weight that moved by a bit."""
+
+    def read(name: str, kind: type[Record]) -> Any:
+        return kind.model_validate_json((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+    checkpoints, previous = (read(f"stage_{position}_checkpoints", CheckpointsRecord) for position in (3, 2))
+    about = load_experiment(experiment_file), 0, checkpoints, previous, read("stage_2_neuron_set", NeuronSetRecord)
+    assert frozen_that_moved(*about) == []
+    path = folder / checkpoints.last.file
+    kept = path.read_bytes()
+    weights = load_weights(path)
+    still = (weights["fc2.weight"] == load_weights(folder / previous.last.file)["fc2.weight"]).nonzero()[0].tolist()
+    weights["fc2.weight"][tuple(still)] += 1e-6
+    save_weights(path, weights)
+    assert frozen_that_moved(*about) == ["fc2.weight"]
+    path.write_bytes(kept)
 
 
 @pytest.mark.parametrize(
