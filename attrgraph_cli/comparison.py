@@ -51,7 +51,7 @@ def run_comparison_file(
 
 def _as_rich(summary: "pd.DataFrame") -> Table:
     first = summary.iloc[0]
-    table = Table(title=f"Accuracy of the variants, mean and std over {first['seeds']} seeds")
+    table = Table(title=f"Accuracy of the variants, {_over(first['seeds'])}")
     table.add_column("variant", no_wrap=True)
     for column in (
         f"after {first['epochs']} epochs", "GFLOPs", "of it scoring",
@@ -73,3 +73,7 @@ def _as_rich(summary: "pd.DataFrame") -> Table:
 def _spread(mean: float, deviation: float) -> str:
     """Both, or the mean alone of a single seed."""
     return f"{mean:.4f}" if math.isnan(deviation) else f"{mean:.4f} ± {deviation:.4f}"
+
+
+def _over(seeds: int) -> str:
+    return "of one seed" if seeds == 1 else f"mean and std over {seeds} seeds"
