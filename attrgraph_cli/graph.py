@@ -10,7 +10,7 @@ import typer
 from attrgraph_cli.newest_graph import LATEST, newest_graph
 from attrgraph_core.errors import AttrGraphError
 
-app = typer.Typer(help="Read graphs from files of other tools, and write them.", no_args_is_help=True)
+app = typer.Typer(help="Make graphs of samples and errors; read and write files of other tools.", no_args_is_help=True)
 
 
 class Format(StrEnum):
@@ -26,6 +26,53 @@ class Format(StrEnum):
 OfFormat = Annotated[
     Format | None, typer.Option("--format", "-f", help="Where the file's suffix and fields do not tell it.")
 ]
+
+
+@app.command(name="attribute")
+def attribute_(
+    run: Annotated[str, typer.Argument(help="A run's id, its name, or the beginning of its id.")],
+    samples: Annotated[
+        str | None,
+        typer.Option(
+            help="A .npz with arrays inputs and labels; or the test samples that it gets `wrong`, or `right`."
+        ),
+    ] = None,
+    error: Annotated[
+        str | None, typer.Option(help="TRUE-PREDICTED, such as 3-8: the test samples of 3 that it takes for an 8.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the samples; without, the file's name.")] = None,
+    stage: Annotated[int | None, typer.Option(help="Of this stage; without, the last.")] = None,
+    epoch: Annotated[int | None, typer.Option(help="After this epoch; without, the last.")] = None,
+) -> None:
+    """Make a graph of a trained run for some samples, or for an error, which every query can be asked of.
+
+    Of samples the score of the true class is explained, of an error that of the wrong class less that of the true one.
+    The graph's target is samples:NAME or error:TRUE-PREDICTED.
+
+    Example: attrgraph graph attribute digits --error 3-8; attrgraph query strongest_paths --target error:3-8
+    """
+    if (samples is None) == (error is None):
+        raise typer.BadParameter("give one of --samples and --error")
+    classes = _classes(error)
+    from attrgraph_core.store.graph_store import GraphStore
+    from pipelines.run_model import open_run
+    from pipelines.sample_graph import attribute_error, attribute_samples
+
+    with GraphStore.open() as store:
+        opened = open_run(store, run, stage, epoch)
+        if samples is not None:
+            saved, count = attribute_samples(store, opened, samples, name)
+        else:
+            saved, count = attribute_error(store, opened, *classes)
+    print(f"{count} samples: {saved.node_count} neurons, {saved.edge_count} edges", file=sys.stderr)
+    typer.echo(saved.graph_id)
+
+
+def _classes(error: str | None) -> tuple[int, int]:
+    true, _, predicted = (error or "0-0").partition("-")
+    if not (true.isdecimal() and predicted.isdecimal()):
+        raise AttrGraphError(f"--error is {error!r}; it is two classes, TRUE-PREDICTED, such as 3-8")
+    return int(true), int(predicted)
 
 
 @app.command(name="import")

@@ -9,6 +9,7 @@ from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.training.data import TrainingData, load_data
 from attrgraph_core.training.models import build_model
 from attrgraph_core.training.weights import load_weights
+from pipelines.experiments import Attribution
 from pipelines.records import Checkpoint, CheckpointsRecord, DatasetRecord
 from pipelines.run_folder import run_folder
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class RunModel:
-    """A run's network after an epoch of a stage, and the run's data. `file` holds the network's weights."""
+    """A run's network after an epoch of a stage, the run's data, and how it is attributed.
+
+    `file` holds the network's weights.
+    """
 
     run_id: str
     stage: int
@@ -28,6 +32,7 @@ class RunModel:
     file: Path
     model: "nn.Module"
     data: TrainingData
+    attribution: Attribution
 
 
 def open_run(store: "GraphStore", given: str, stage: int | None = None, epoch: int | None = None) -> RunModel:
@@ -42,7 +47,8 @@ def open_run(store: "GraphStore", given: str, stage: int | None = None, epoch: i
     data, model = _network(run_id, properties["configuration"], int(properties["seed"]))
     file = run_folder(run_id) / checkpoint.file
     model.load_state_dict(load_weights(file))
-    return RunModel(run_id, found, checkpoint.epoch, file, model.eval(), data)
+    attribution = Attribution.model_validate(properties["configuration"].get("attribution", {}))
+    return RunModel(run_id, found, checkpoint.epoch, file, model.eval(), data, attribution)
 
 
 def checkpoints_of(run_id: str) -> list[tuple[int, Checkpoint]]:

@@ -27,7 +27,8 @@ stages:
 ```
 
 A graph is of one target: a class, the true class, the loss, or a combination of logits such as that of an error,
-class a taken for b. What a query finds in it is so of a class, of the samples the graph was made of, or of an error.
+class a taken for b. What a query finds in it is so of a class, of the samples the graph was made of, or of an error;
+`attrgraph graph attribute` makes such graphs of a run.
 
 Neurons of two runs are compared once they are matched:
 

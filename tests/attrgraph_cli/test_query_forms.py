@@ -114,6 +114,8 @@ def test_a_plan_is_a_tree_and_nothing_is_run(attrgraph, graph_id):
         (("graph", "import", "gone.json", "--run", "x"), "there is no file gone.json"),
         (("graph", "export", "gone", "a.graphml"), "there is no complete graph 'gone'"),
         (("graph", "export", "gone", "a.graphml"), "`attrgraph query epoch_graphs` shows the"),
+        (("graph", "attribute", "x", "--error", "3"), "--error is '3'; it is two classes"),
+        (("graph", "attribute", "gone", "--error", "3-8"), "there is no run 'gone'"),
         (("graph", "export", "gone", "a.json"), "three formats are JSON"),
         (("graph", "export", "gone", "a.graphml", "--target", "class:3"), "'gone' is a graph already"),
         (("query", "zzzz"), "there is no query 'zzzz'; `attrgraph query --list` shows the"),

@@ -138,6 +138,14 @@ def run_job(name, **config):
 
 
 @pytest.mark.neo4j
+def test_a_graph_of_samples_is_asked_by_its_target(folder):
+    shown = invoke("graph", "attribute", RUN, "--samples", str(folder / "bad.npz"), "--name", "patched")
+    assert f"{RUN}/stage_1/epoch_1/deeplift/samples:patched" in shown.splitlines()
+    shown = invoke("query", "top_edges", "--run", RUN, "--target", "samples:patched", "-p", "top_k=3", "-f", "csv")
+    assert sum("," in line for line in shown.splitlines()) == 4
+
+
+@pytest.mark.neo4j
 def test_surgery_reports_and_is_undone_to_the_bit(folder):
     original = folder / RUN / "stage_1" / "epoch_001.safetensors"
     before = weights_hash(load_weights(original))
