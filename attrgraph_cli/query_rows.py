@@ -110,5 +110,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "" if value != value else f"{value:.6g}"
     if isinstance(value, list):
-        return " → ".join(map(str, value))
+        return " → ".join(f"{part:.3g}" if isinstance(part, float) else str(part) for part in value)
     return str(value)

@@ -16,6 +16,7 @@ import functools
 import heapq
 import itertools
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
+from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.attribution_graph import AttributionGraph
 from attrgraph_core.store.graph_store import GraphStore
 from attrgraph_core.store.queries import load_query, query_names
@@ -315,8 +317,13 @@ def measure(
 ) -> dict[str, float | None]:
     """Median seconds of each way, in turn; the one call that warms up counts where it takes long."""
     times: dict[str, list[float]] = {way: [] for way in ways if (name, way) not in slow}
-    for way in times:
-        first = seconds(ways[way])
+    for way in list(times):
+        try:
+            first = seconds(ways[way])
+        except AttrGraphError as error:  # the server's memory, mostly
+            print(f"{name}: {error}", file=sys.stderr)
+            del times[way]
+            continue
         if first > LIMIT:
             slow.add((name, way))
         if first > LIMIT / 3:

@@ -17,13 +17,15 @@ from pipelines.resources import GraphStoreResource
 if TYPE_CHECKING:
     from pipelines.evidence_run import Measured
 
-LEAST = 0.5  # of completeness, minimality, rank correlation and stability
+LEAST = 0.5  # of completeness, minimality, CPR, rank correlation and stability
 
 CHECKS = {
     "circuit_is_faithful": "Each circuit alone makes more of the score than random circuits of its size, by two of "
     "their standard deviations, or is all there is.",
     "circuit_is_complete": "Half of the score or more is lost without each circuit.",
     "circuit_is_minimal": "Half of each circuit's parts or more are needed for its faithfulness.",
+    "strongest_edges_are_faithful": "The strongest edges of each circuit's graph make half of the score or more, in "
+    "the mean over how many of the network's edges they are (CPR).",
     "edges_agree_with_ablation": "The ranks of each graph's weights and of the exact effects of deleting edges "
     "correlate by half or more.",
     "circuit_is_stable": "Half of the strongest parts or more stay where the samples are resampled; and where other "
@@ -101,6 +103,7 @@ PASSES: "dict[str, Callable[[Measured], bool]]" = {
     "circuit_is_faithful": _is_faithful,
     "circuit_is_complete": _at_least("completeness"),
     "circuit_is_minimal": _at_least("minimality"),
+    "strongest_edges_are_faithful": _at_least("cpr"),
     "edges_agree_with_ablation": _at_least("edge_rank_correlation"),
     "circuit_is_stable": _is_stable,
 }

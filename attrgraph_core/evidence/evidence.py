@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,8 +30,9 @@ class Evidence:
 
     `size` is its share of the network's edges, or of its layers' neurons. `faithfulness`, with the ends of its 95 %
     interval, `completeness` and `minimality` as in `evidence.faithfulness`; `random_faithfulness` is the mean over
-    `random_draws` random circuits of equal size, `random_deviation` their standard deviation. `cpr` and `cmd` are of
-    the graph's ranking of edges (`evidence.size_curve`), `edge_correlation` and `edge_rank_correlation` of its weights
+    `random_draws` random circuits of equal size, `random_deviation` their standard deviation. `curve` is the
+    faithfulness of the graph's strongest edges at each of `size_curve.SIZES`, `cpr` and `cmd` the areas of it and
+    above it; `edge_correlation` and `edge_rank_correlation` of its weights
     with exact deletion (`evidence.agreement`). `sample_stability` as in `evidence.stability`.
     """
 
@@ -46,6 +48,7 @@ class Evidence:
     random_faithfulness: float
     random_deviation: float
     random_draws: int
+    curve: tuple[float, ...]
     cpr: float
     cmd: float
     edge_correlation: float
@@ -57,9 +60,9 @@ class Evidence:
         """Whether it is more faithful than random circuits, by two of their standard deviations."""
         return self.faithfulness > self.random_faithfulness + 2 * self.random_deviation
 
-    def properties(self) -> dict[str, str | int | float]:
+    def properties(self) -> dict[str, Any]:
         """As properties of `(:Circuit)`."""
-        return asdict(self)
+        return asdict(self) | {"curve": list(self.curve)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +95,7 @@ class GraphEvidence:
             random_faithfulness=float(np.mean(drawn)),
             random_deviation=float(np.std(drawn)),
             random_draws=len(drawn),
+            curve=self.curve.faithfulness,
             cpr=self.curve.cpr,
             cmd=self.curve.cmd,
             edge_correlation=self.edge_correlation,

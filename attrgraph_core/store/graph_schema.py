@@ -104,7 +104,8 @@ NODES = {
             "result_hash: String, is_stale: Boolean",
             "ablation: String, sample_count: Long, part_count: Long, size: Double, faithfulness: Double, "
             "faithfulness_low: Double, faithfulness_high: Double, completeness: Double, minimality: Double, "
-            "random_faithfulness: Double, random_deviation: Double, random_draws: Long, cpr: Double, cmd: Double, "
+            "random_faithfulness: Double, random_deviation: Double, random_draws: Long, curve: DoubleArray, "
+            "cpr: Double, cmd: Double, "
             "edge_correlation: Double, edge_rank_correlation: Double, sample_stability: Double, seed_stability: Double",
         ),
     ),

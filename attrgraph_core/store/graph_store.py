@@ -211,7 +211,7 @@ class GraphStore:
         found = load_query(query) if isinstance(query, str) else query
         return provenance.write_circuit(self._database, graph_id, found, parameters, table)
 
-    def save_evidence(self, circuit_id: str, evidence: Mapping[str, str | int | float]) -> None:
+    def save_evidence(self, circuit_id: str, evidence: Mapping[str, Any]) -> None:
         """Keep what was measured of a circuit (see `attrgraph_core.evidence`) in its properties.
 
         A circuit that is saved again loses it: it may hold other neurons.

@@ -90,7 +90,7 @@ def write_circuit(
     return circuit_id
 
 
-def write_evidence(database: Database, circuit_id: str, evidence: Mapping[str, str | int | float]) -> None:
+def write_evidence(database: Database, circuit_id: str, evidence: Mapping[str, Any]) -> None:
     """Keep what was measured of a circuit in its properties.
 
     Raises AttrGraphError, and writes nothing, for a circuit that is not stored, a name that a circuit has for something
@@ -100,7 +100,8 @@ def write_evidence(database: Database, circuit_id: str, evidence: Mapping[str, s
     if taken:
         raise AttrGraphError(f"evidence cannot be called {taken[0]!r}: a circuit has that already; rename it")
     for name, value in evidence.items():
-        if isinstance(value, float) and not np.isfinite(value):
+        numbers = value if isinstance(value, list | tuple) else [value]
+        if not all(np.isfinite(number) for number in numbers if isinstance(number, float)):
             raise AttrGraphError(f"{name} of circuit {circuit_id!r} is {value}, which is no evidence")
     if not database.write("write_evidence", circuit_id=circuit_id, evidence=dict(evidence)):
         raise AttrGraphError(f"there is no circuit {circuit_id!r} to keep evidence for; save the circuit first")

@@ -14,7 +14,9 @@
 // @return minimality             FLOAT    share of its parts that its faithfulness needs
 // @return random_faithfulness    FLOAT    mean over random circuits of equal size
 // @return random_deviation       FLOAT    their standard deviation
-// @return cpr                    FLOAT    area under the faithfulness of the graph's strongest edges over their number
+// @return curve                  LIST<FLOAT>  faithfulness of the graph's strongest edges, as many as .001, .002, .005, .01,
+//                                .02, .05, .1, .2, .5 and all of the network's
+// @return cpr                    FLOAT    area under the faithfulness of the graph's strongest edges over their number, that of `curve`
 // @return cmd                    FLOAT    area between that and 1
 // @return edge_correlation       FLOAT    of the graph's weights with exact deletion of edges
 // @return edge_rank_correlation  FLOAT    the same of ranks
@@ -26,7 +28,7 @@ RETURN circuit.circuit_id AS circuit_id, circuit.query AS query, graph.target AS
        circuit.size AS size, circuit.faithfulness AS faithfulness, circuit.faithfulness_low AS faithfulness_low,
        circuit.faithfulness_high AS faithfulness_high, circuit.completeness AS completeness,
        circuit.minimality AS minimality, circuit.random_faithfulness AS random_faithfulness,
-       circuit.random_deviation AS random_deviation, circuit.cpr AS cpr, circuit.cmd AS cmd,
+       circuit.random_deviation AS random_deviation, coalesce(circuit.curve, []) AS curve, circuit.cpr AS cpr, circuit.cmd AS cmd,
        circuit.edge_correlation AS edge_correlation, circuit.edge_rank_correlation AS edge_rank_correlation,
        circuit.sample_stability AS sample_stability, circuit.seed_stability AS seed_stability
 ORDER BY faithfulness DESC, circuit_id

@@ -17,20 +17,33 @@
 // @return success_share    FLOAT    its abs_weight over the layer's sum of abs_weight, in the other graph
 MATCH (graph:AttributionGraph {graph_id: $graph_id, status: 'complete'})
 MATCH (other:AttributionGraph {graph_id: $other_graph_id, status: 'complete'})
-UNWIND [[graph, 1.0], [other, 0.0]] AS pair
-WITH pair[0] AS owner, pair[1] AS fails
-MATCH (target:NeuronState {graph_id: owner.graph_id})
-WHERE $target_layer IS NULL OR target.layer = $target_layer
-MATCH (source:NeuronState)-[edge:INFLUENCES]->(target)
-WITH fails, target.layer AS target_layer,
-     collect({source_layer: source.layer, source_index: source.index, target_index: target.index,
-              weight: CASE fails WHEN 1.0 THEN edge.weight ELSE edge.abs_weight END}) AS edges
-WITH fails, target_layer, edges, reduce(total = 0.0, edge IN edges | total + abs(edge.weight)) AS total
-WHERE total > 0
-UNWIND edges AS edge
-WITH edge.source_layer AS source_layer, edge.source_index AS source_index, target_layer,
-     edge.target_index AS target_index, sum(fails * edge.weight / total) AS failure_share,
-     sum((1.0 - fails) * edge.weight / total) AS success_share
+CALL (graph) {
+  MATCH (target:NeuronState {graph_id: graph.graph_id})<-[edge:INFLUENCES]-()
+  WITH target.layer AS layer, sum(abs(edge.weight)) AS total WHERE total > 0
+  RETURN collect({layer: layer, total: total}) AS totals
+}
+CALL (other) {
+  MATCH (target:NeuronState {graph_id: other.graph_id})<-[edge:INFLUENCES]-()
+  WITH target.layer AS layer, sum(edge.abs_weight) AS total WHERE total > 0
+  RETURN collect({layer: layer, total: total}) AS other_totals
+}
+MATCH (neuron:NeuronState)
+WHERE neuron.graph_id IN [graph.graph_id, other.graph_id] AND ($target_layer IS NULL OR neuron.layer = $target_layer)
+WITH graph, other, totals, other_totals, neuron.layer AS target_layer, neuron.index AS target_index
+WITH DISTINCT graph, other, target_layer, target_index,
+     [known IN totals WHERE known.layer = target_layer | known.total][0] AS total,
+     [known IN other_totals WHERE known.layer = target_layer | known.total][0] AS other_total
+// Neuron by neuron: grouping the edges of two graphs by their ends takes a lot of memory.
+CALL (graph, other, target_layer, target_index, total, other_total) {
+  UNWIND [{id: graph.graph_id, total: total, fails: 1.0}, {id: other.graph_id, total: other_total, fails: 0.0}] AS side
+  WITH side WHERE side.total > 0
+  MATCH (target:NeuronState {graph_id: side.id, layer: target_layer, index: target_index})
+  USING INDEX target:NeuronState(graph_id, layer, index)
+  MATCH (source:NeuronState)-[edge:INFLUENCES]->(target)
+  RETURN source.layer AS source_layer, source.index AS source_index,
+         sum(side.fails * edge.weight / side.total) AS failure_share,
+         sum((1.0 - side.fails) * edge.abs_weight / side.total) AS success_share
+}
 RETURN source_layer, source_index, target_layer, target_index, failure_share - success_share AS blame,
        failure_share, success_share
 ORDER BY blame DESC, source_layer, source_index, target_layer, target_index

@@ -55,8 +55,9 @@ HISTORY_NEURONS = [
 EVIDENCE = {
     "ablation": "mean", "sample_count": 16, "part_count": 3, "size": 0.04, "faithfulness": 0.9,
     "faithfulness_low": 0.85, "faithfulness_high": 0.95, "completeness": 0.6, "minimality": 1.0,
-    "random_faithfulness": 0.1, "random_deviation": 0.05, "random_draws": 5, "cpr": 0.8, "cmd": 0.2,
-    "edge_correlation": 0.7, "edge_rank_correlation": 0.75, "sample_stability": 0.5, "seed_stability": 0.25,
+    "random_faithfulness": 0.1, "random_deviation": 0.05, "random_draws": 5, "curve": [0.5, 1.0],
+    "cpr": 0.8, "cmd": 0.2, "edge_correlation": 0.7, "edge_rank_correlation": 0.75, "sample_stability": 0.5,
+    "seed_stability": 0.25,
 }  # fmt: skip
 SHORT = {"i": "input", "f": "fc1", "o": "fc2"}
 BEGINNING = "i0f0 1, i1f1 -1, f0o0 1, f1o1 1"

@@ -25,7 +25,7 @@ BOUNDS: dict[str, tuple[float, int]] = {
     # circuits by their evidence, and those of other seeds: whatever the size of the graphs
     "faithful_circuits": (0, 1_000), "circuit_evidence": (0, 500), "circuit_in_other_seeds": (0, 1_000),
     # failures: two graphs
-    "failure_edges": (14, 1_000), "blamed_inputs": (2, 1_000),
+    "failure_edges": (20, 1_000), "blamed_inputs": (2, 1_000),
     # time: two graphs of the run are read, and for a circuit the edges into its neurons
     "influence_through_time": (0, 1_000), "circuit_stability": (15, 1_000), "edge_births_and_deaths": (24, 1_000),
     "influence_drift": (4, 1_000), "circuit_through_time": (12, 1_000), "first_epoch_of_circuit": (12, 1_000),

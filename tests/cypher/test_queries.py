@@ -90,7 +90,7 @@ def test_a_query_for_people_answers_with_the_columns_and_types_of_its_header(sto
     assert tuple(table.columns) == tuple(query.returns)
     assert len(table)
     types = {"INTEGER": "int64", "FLOAT": "float64", "STRING": "str", "BOOLEAN": "bool"}
-    types |= {"LIST<STRING>": "object", "LIST<INTEGER>": "object"}
+    types |= {"LIST<STRING>": "object", "LIST<INTEGER>": "object", "LIST<FLOAT>": "object"}
     found = [str(kind) for kind in table.dtypes]
     if pd.__version__ < "3":  # where text is of type object
         types["STRING"] = "object"

@@ -138,7 +138,8 @@ def whole_store(store: GraphStore) -> Iterator[GraphStore]:
         {"id": f"{RUN}/stage_1/epoch_3/deeplift/class:2"},
         read_only=False,
     )
-    measured = {field.name: {str: "zero", int: 1, float: 0.5}[field.type] for field in fields(Evidence)}
+    values = {str: "zero", int: 1, float: 0.5, tuple[float, ...]: [0.5]}
+    measured = {field.name: values[field.type] for field in fields(Evidence)}
     (circuit_id,) = store.query("stored_circuits", run_id=RUN)["circuit_id"]
     store.save_evidence(circuit_id, measured | {"seed_stability": 0.5})
     other = f"{RUN}-other"

@@ -46,7 +46,7 @@ def test_checks_of_a_stage():
         ("stage_2_attribution_graphs", "edges_hold_their_mass"),
         ("stage_2_circuits", "circuit_is_faithful"), ("stage_2_circuits", "circuit_is_complete"),
         ("stage_2_circuits", "circuit_is_minimal"), ("stage_2_circuits", "edges_agree_with_ablation"),
-        ("stage_2_circuits", "circuit_is_stable"),
+        ("stage_2_circuits", "strongest_edges_are_faithful"), ("stage_2_circuits", "circuit_is_stable"),
     }  # fmt: skip
     if STAGE_COUNT > 2:
         expected.add(("stage_2_neuron_set", "neuron_set_exists_in_graph"))

@@ -85,7 +85,7 @@ def test_a_two_stage_experiment_and_its_provenance(small_experiment: Path, envir
     # Those of evidence ran, too; what they find of a network trained for three epochs is its own.
     evidence = {
         "circuit_is_faithful", "circuit_is_complete", "circuit_is_minimal", "circuit_is_stable",
-        "edges_agree_with_ablation",
+        "strongest_edges_are_faithful", "edges_agree_with_ablation",
     }  # fmt: skip
     assert evidence <= set(checks)
     assert {name: passed for name, passed in checks.items() if name not in evidence} == {

@@ -101,7 +101,10 @@ def test_all_of_it_as_properties_of_a_circuit(network):
     share = (3 * inputs[:, 0]).mean() / (3 * inputs[:, 0] + inputs[:, 1]).mean()
     assert found["faithfulness"] == pytest.approx(share.item())
     assert found["faithfulness_low"] < found["faithfulness"] < found["faithfulness_high"]
+    curve = found.pop("curve")
     assert all(isinstance(value, str | int | float) for value in found.values())
+    # Up to a fifth of six edges is one edge, which alone makes nothing; half of them hold the path by x0.
+    assert curve == pytest.approx([0.0] * 8 + [share.item(), 1.0])
 
 
 def test_a_score_that_nothing_changes_has_no_circuit(network):
