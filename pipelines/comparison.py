@@ -13,27 +13,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from attrgraph_core.attribution.attribute import attribute
 from attrgraph_core.errors import AttrGraphError
-from attrgraph_core.targeting.history import updated_history
-from attrgraph_core.targeting.optimizer_archive import OptimizerArchive
-from attrgraph_core.targeting.policies import policy_needs
-from attrgraph_core.targeting.scores import needs_source
-from attrgraph_core.training.counted_flops import counted_flops
 from attrgraph_core.training.data import TrainingData, load_data
 from attrgraph_core.training.models import build_model
-from attrgraph_core.training.stage import train_stage
-from pipelines.attribution_sample import baseline_of, sample_of
-from pipelines.circuit_run import choose_of, scored_candidates
 from pipelines.comparison_file import Comparison
-from pipelines.experiments import Experiment, Selection
+from pipelines.experiments import Experiment
 from pipelines.progress import report_progress
 from pipelines.run_folder import runs_root
-from pipelines.stage_kind import model_arguments, settings_of, stop_condition, way_of_training
+from pipelines.stage_kind import model_arguments
+from pipelines.variant_training import train_variant
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 COLUMNS = ["variant", "seed", "epoch", "stage", "kind", "accuracy", "loss", "flops", "scoring_flops", "seconds"]
 
@@ -88,53 +79,12 @@ def _curve(
 ) -> Iterator[dict[str, object]]:
     """The epochs of one variant and seed, stage by stage, as an experiment would train them."""
     model = build_model(experiment.model.factory, model_arguments(experiment, data), data, seed)
-    archive, history = OptimizerArchive(), None
-    epoch = flops = scoring = 0
-    for position, stage in enumerate(experiment.stages, start=1):
-        chosen = None
-        if stage.select is not None:
-            neurons, spent = _choose(experiment, stage.select, model, data, history, seed, position)
-            chosen, flops, scoring = neurons, flops + spent, scoring + spent
-        way = way_of_training(stage, model, data, seed, chosen)
-        before = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-        result = train_stage(
-            model, data, settings_of(experiment, stage, model, way.neuron_set), neuron_set=way.neuron_set, seed=seed,
-            stage=position, device=device, archive=archive, make_peer=way.make_peer,
-            is_done=stop_condition(experiment, stage, data),
-        )  # fmt: skip
-        trained = way.neuron_set.neurons if way.neuron_set else None
-        history = updated_history(history, before, model.cpu().state_dict(), trained, position)
-        for record in result.epochs:
-            if record.epoch == 0 and position > 1:
-                continue  # the end of the stage before
-            flops += record.flops
-            yield {
-                "epoch": epoch, "stage": position, "kind": stage.kind, "accuracy": record.accuracy, "loss": record.loss,
-                "flops": flops, "scoring_flops": scoring, "seconds": record.seconds,
-            }  # fmt: skip
-            epoch += 1
-
-
-def _choose(
-    experiment: Experiment, selection: Selection, model: "nn.Module", data: TrainingData, history: pd.DataFrame | None,
-    seed: int, position: int,
-) -> tuple[dict[str, tuple[int, ...]], int]:  # fmt: skip
-    """The neurons of a targeted stage, and the FLOPs of choosing them; the graph is made only where it is asked."""
-    found, flops = pd.DataFrame({"layer": [], "index": [], "influence": []}), 0
-    if needs_source(policy_needs(selection.policy), "graph"):
-        inputs, labels = sample_of(experiment, data)
-        with counted_flops() as counted:
-            graph = attribute(
-                model.eval(), inputs, labels, method=experiment.attribution.method,
-                baseline=baseline_of(experiment, inputs),
-            )  # fmt: skip
-        # As query neuron_influence: of all outgoing edges.
-        found = graph.edges.groupby(["source_layer", "source_index"])["abs_weight"].sum().reset_index()
-        found.columns = pd.Index(["layer", "index", "influence"])
-        flops = counted.flops
-    candidates, scoring = scored_candidates(experiment, selection, model.eval(), data, found, history, position)
-    chosen = choose_of(selection, candidates, model, data, seed=seed, stage=position)
-    return chosen.neurons, flops + scoring
+    for found in train_variant(experiment, model, data, seed, device):
+        yield {
+            "epoch": found.epoch, "stage": found.stage, "kind": found.kind, "accuracy": found.record.accuracy,
+            "loss": found.record.loss, "flops": found.flops, "scoring_flops": found.scoring_flops,
+            "seconds": found.record.seconds,
+        }  # fmt: skip
 
 
 def comparison_summary(curves: pd.DataFrame) -> pd.DataFrame:

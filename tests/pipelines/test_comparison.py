@@ -119,7 +119,7 @@ def test_what_was_trained_is_not_trained_again(file: Path, monkeypatch: pytest.M
     curves = run_comparison(comparison, (0,), torch.device("cpu"))
     console = Console(record=True, width=160, file=io.StringIO())
     with monkeypatch.context() as changed:
-        changed.setattr("pipelines.comparison.train_stage", None)
+        changed.setattr("pipelines.variant_training.train_stage", None)
         pd.testing.assert_frame_equal(run_comparison(comparison, (0,), torch.device("cpu")), curves)
         run_comparison_file(file, [0], False, "cpu", False, console)
         with pytest.raises(TypeError, match="not callable"):
