@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from attrgraph_cli import db, diagnose, graph, methods, query, run, runs, stream, surgery, ui
+from attrgraph_cli import db, diagnose, graph, methods, query, run, runs, stream, study, surgery, ui
 from attrgraph_core.errors import AttrGraphError
 
 EXIT_ERROR, EXIT_DEFECT, EXIT_INTERRUPTED = 1, 70, 130
@@ -26,6 +26,7 @@ app.command(name="methods")(methods.methods)
 app.command(name="ui")(ui.ui)
 app.command(name="diagnose")(diagnose.diagnose)
 app.command(name="stream")(stream.stream)
+app.command(name="study")(study.study)
 app.add_typer(surgery.app, name="surgery")
 app.add_typer(runs.app, name="runs")
 app.add_typer(graph.app, name="graph")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from pipelines.experiments import Experiment, ExperimentKeys, Stage, check_stages, read_experiment_file
+from pipelines.experiments import Experiment, ExperimentKeys, Stage, check_stages
+from pipelines.keys_file import read_keys_file
 
 ONLY_QUERY = "neuron_influence"
 
@@ -73,4 +74,4 @@ def is_comparison(path: Path) -> bool:
 
 def load_comparison(path: Path) -> Comparison:
     """Read and check one comparison file. Raises AttrGraphError with `file:line: key: what is wrong`, one a line."""
-    return read_experiment_file(path, Comparison)
+    return read_keys_file(path, Comparison)

@@ -7,20 +7,14 @@ a layer exists, that the data fit) is checked by `pipelines.feasibility` before 
 import hashlib
 import json
 import os
-import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
-    PrivateAttr,
     Tag,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -31,6 +25,7 @@ from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.peers.stage_kinds import STAGE_KINDS
 from attrgraph_core.store.queries import CypherQuery, check_parameters, load_query
 from attrgraph_core.targeting.policy_spec import policy_name
+from pipelines.keys_file import LONG, SHORT, KeysFile, Section, read_keys_file
 
 if TYPE_CHECKING:
     from attrgraph_core.targeting.budget import Budget
@@ -42,26 +37,19 @@ NEURON_COLUMNS = (  # any of these makes a circuit of what a query returns
 )
 SELECTION_COLUMNS = ("layer", "index", "influence")
 GIVEN_PARAMETERS = ("graph_id", "run_id", "stage_id")  # filled in by the pipeline where a query declares them
-SHORT, LONG = "<number>", "<keys>"  # the two forms of a value; not shown
 RUN_AFFECTING = ("dataset", "model", "training", "attribution", "queries", "stages")
 
 Target = Annotated[str, Field(pattern=r"^(label|class:(0|[1-9][0-9]*))$")]
 
 
-class _Section(BaseModel):
-    """Types are taken as they are written: `true` is no number and `"0.9"` none either. Lists become tuples."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Factory(_Section):
+class Factory(Section):
     """A built-in name or `package.module:function`, and the arguments to call it with."""
 
     factory: str
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
 
 
-class Training(_Section):
+class Training(Section):
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
@@ -70,7 +58,7 @@ class Training(_Section):
     schedule: Literal["cosine", "constant"] = "cosine"
 
 
-class Attribution(_Section):
+class Attribution(Section):
     method: str = "deeplift"
     baseline: Literal["zeros", "mean"] = "mean"
     samples: int = Field(default=256, ge=1)
@@ -91,14 +79,14 @@ class Attribution(_Section):
         raise ValueError(f"{name!r} {lacks}; {listed}. From Python: attribute(model, inputs, labels, method={name!r})")
 
 
-class Evidence(_Section):
+class Evidence(Section):
     """How circuits are measured by exact ablation: on how many held-out samples, and what stands in for the rest."""
 
     samples: int = Field(default=256, ge=2)
     ablation: Literal["zero", "mean", "resample"] = "mean"
 
 
-class Question(_Section):
+class Question(Section):
     """A query of `cypher/analysis/` that returns neurons, asked of a stage's last graph of `target`."""
 
     query: str
@@ -131,7 +119,7 @@ class Question(_Section):
         return parameters
 
 
-class BudgetKeys(_Section):
+class BudgetKeys(Section):
     """The long form of a budget; a number alone is its share of each layer's neurons."""
 
     share: float = Field(gt=0, le=1)
@@ -195,7 +183,7 @@ def _analysis_query(name: str) -> CypherQuery:
         raise ValueError(str(error)) from error
 
 
-class CircuitIsStable(_Section):
+class CircuitIsStable(Section):
     """What is compared from epoch to epoch, and how alike it has to be for how many."""
 
     similarity: float = Field(default=0.9, gt=0, le=1)
@@ -204,7 +192,7 @@ class CircuitIsStable(_Section):
     top_k: int = Field(default=32, ge=1)
 
 
-class StopWhen(_Section):
+class StopWhen(Section):
     circuit_is_stable: CircuitIsStable
 
 
@@ -214,7 +202,7 @@ LearningRate = Annotated[
 ]
 
 
-class Stage(_Section):
+class Stage(Section):
     """A stage of one of `STAGE_KINDS`; not named, it is `targeted` with a selection and `full` without one."""
 
     kind: str = "full"
@@ -253,7 +241,7 @@ class Stage(_Section):
         return self
 
 
-class ExperimentKeys(_Section):
+class ExperimentKeys(KeysFile):
     """What an experiment and a comparison both say."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)
@@ -266,7 +254,13 @@ class ExperimentKeys(_Section):
     attribution: Attribution = Attribution()
     evidence: Evidence = Evidence()
 
-    _source: "_Source | None" = PrivateAttr(default=None)
+    first_keys: ClassVar[str] = "name, dataset, model, stages"
+    sections: ClassVar[dict[str, type[BaseModel]]] = {
+        "dataset": Factory, "model": Factory, "training": Training, "attribution": Attribution,
+        "evidence": Evidence, "queries": Question, "circuit": Question, "stages": Stage, "variants": Stage,
+        "select": Selection, "budget": BudgetKeys, "stop_when": StopWhen,
+        "circuit_is_stable": CircuitIsStable,
+    }  # fmt: skip
 
     @field_validator("seeds")
     @classmethod
@@ -274,12 +268,6 @@ class ExperimentKeys(_Section):
         if len(set(seeds)) != len(seeds):
             raise ValueError(f"the seeds {list(seeds)} are not all different")
         return seeds
-
-    def where(self, *location: str | int) -> str:
-        """`file:line: key` of a key by the path that leads to it, such as ("stages", 1, "select")."""
-        if self._source is None:
-            return f"experiment {self.name!r}: {_joined(location)}"
-        return self._source.where(location)
 
 
 class Experiment(ExperimentKeys):
@@ -335,9 +323,6 @@ def check_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     return stages
 
 
-Keys = TypeVar("Keys", bound=ExperimentKeys)
-
-
 def experiments_folder() -> Path:
     """Where experiments are read from: `ATTRGRAPH_EXPERIMENTS` (a folder, or one file), or `./experiments`."""
     return Path(os.environ.get("ATTRGRAPH_EXPERIMENTS", "experiments"))
@@ -376,134 +361,4 @@ def load_experiment(path: Path) -> Experiment:
 
     if is_comparison(path):
         raise AttrGraphError(f"{path} is a comparison of variants, and no experiment; `attrgraph run {path}` runs it")
-    return read_experiment_file(path, Experiment)
-
-
-def read_experiment_file(path: Path, keys: type[Keys]) -> Keys:
-    """A file as `keys`, an experiment or a comparison; AttrGraphError as `load_experiment`."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise AttrGraphError(f"cannot read the experiment file {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise AttrGraphError(f"{path} is not a text file in UTF-8") from error
-    try:
-        root = yaml.compose(text, Loader=_Loader)
-        if root is not None:
-            _check_nodes(root, path)
-        content = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise AttrGraphError(_yaml_message(path, error)) from error
-    if not isinstance(content, dict):
-        raise AttrGraphError(f"{path}:1: an experiment is a mapping of keys such as name, dataset, model, stages")
-    source = _Source(path, root)
-    try:
-        experiment = keys.model_validate(content)
-    except ValidationError as error:
-        # A list of which every value is wrong counts as too short, too.
-        problems = [found for found in error.errors() if found["type"] != "too_short" or not found["input"]]
-        raise AttrGraphError("\n".join(_describe(problem, source, keys) for problem in problems)) from error
-    experiment._source = source
-    return experiment
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads `1e-3` as a number and a date as text, as YAML does since its version 1.2."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
-def _yaml_message(path: Path, error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    return f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {problem}"
-
-
-def _check_nodes(node: yaml.Node, path: Path, above: tuple[yaml.Node, ...] = ()) -> None:
-    """Refuse what YAML allows and an experiment does not: repeated keys, keys that are lists, loops, other types."""
-    place = f"{path}:{node.start_mark.line + 1}"
-    if node in above:
-        raise AttrGraphError(f"{place}: an alias leads back to the list or mapping that it is in")
-    kind = node.tag.removeprefix("tag:yaml.org,2002:")
-    if kind not in ("str", "int", "float", "bool", "null", "merge", "seq", "map"):
-        raise AttrGraphError(f"{place}: values are text, numbers, true, false, null, lists and mappings, not {kind!r}")
-    if isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _check_nodes(value, path, (*above, node))
-    elif isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            place = f"{path}:{key.start_mark.line + 1}"
-            if not isinstance(key, yaml.ScalarNode):
-                raise AttrGraphError(f"{place}: a key is text, not a list or a mapping")
-            if key.value in seen:
-                raise AttrGraphError(f"{place}: key {key.value!r} is given twice")
-            seen.add(key.value)
-            _check_nodes(key, path)
-            _check_nodes(value, path, (*above, node))
-
-
-@dataclass(frozen=True)
-class _Source:
-    """The file that an experiment was read from, and its YAML."""
-
-    path: Path
-    root: yaml.Node | None
-
-    def where(self, location: tuple[str | int, ...]) -> str:
-        return f"{self.path}:{_line_of(self.root, location)}: {_joined(location)}"
-
-
-def _joined(location: tuple[str | int, ...]) -> str:
-    return ".".join(map(str, location)) or "experiment"
-
-
-def _describe(problem: Any, source: _Source, keys: type[ExperimentKeys]) -> str:
-    kind = problem["type"]
-    location = tuple(part for part in problem["loc"] if part not in (SHORT, LONG))
-    words = {
-        "missing": "this key is required",
-        "extra_forbidden": f"unknown key; known here are {', '.join(_known_keys(location, keys))}",
-        "invalid_key": f"unknown key; known here are {', '.join(_known_keys(location, keys))}",
-        "value_error": problem["msg"].removeprefix("Value error, "),
-        "tuple_type": f"Input should be a list, not {problem['input']!r}",
-        "model_type": f"Input should be a mapping of keys, not {problem['input']!r}",
-        "dict_type": f"Input should be a mapping of keys, not {problem['input']!r}",
-        "too_short": "the list is empty; leave the key out or give one value at least",
-    }
-    message = words.get(kind, f"{problem['msg']}, not {problem['input']!r}")
-    return f"{source.where(location)}: {message}"
-
-
-def _line_of(node: yaml.Node | None, location: tuple[str | int, ...]) -> int:
-    """Line of the key that a path of keys and positions leads to, or of the last part of it that is there."""
-    line = 1
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == str(part)]
-            if not found:
-                return line
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return line
-
-
-def _known_keys(location: tuple[str | int, ...], keys: type[ExperimentKeys]) -> list[str]:
-    sections: dict[str, type[BaseModel]] = {
-        "dataset": Factory, "model": Factory, "training": Training, "attribution": Attribution,
-        "evidence": Evidence, "queries": Question, "circuit": Question, "stages": Stage, "variants": Stage,
-        "select": Selection, "budget": BudgetKeys, "stop_when": StopWhen,
-        "circuit_is_stable": CircuitIsStable,
-    }  # fmt: skip
-    named = [str(part) for part in location[:-1] if part in sections]
-    return list((sections[named[-1]] if named else keys).model_fields)
+    return read_keys_file(path, Experiment)

@@ -1,0 +1,1 @@
+"""How a study is made honest: held-out samples, choices, paired comparisons."""

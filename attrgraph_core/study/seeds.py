@@ -1,0 +1,3 @@
+"""How many seeds a claim rests on."""
+
+FEWEST_SEEDS = 10

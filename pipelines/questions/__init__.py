@@ -1,0 +1,18 @@
+"""The questions of studies by name; each is a class in a file of its own, imported when it is asked."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.questions.question import Question
+
+QUESTIONS = {
+    "efficiency": "pipelines.questions.efficiency:Efficiency",
+}
+
+
+def question_of(name: str) -> "Question":
+    """The question of this name."""
+    from attrgraph_core.import_path import load_object
+
+    found: Question = load_object(QUESTIONS[name])()
+    return found
