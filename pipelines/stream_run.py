@@ -1,7 +1,10 @@
 """Streams of tasks with several ways of recycling, by the names of an experiment's data and models."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import torch
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.recycling.neuron_recycler import NeuronRecycler
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NONE = "none"  # the method without recycling
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,8 @@ def stream_summary(table: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _run_one(settings: StreamSettings, data: TrainingData, method: str, seed: int) -> "pd.DataFrame":
-    import torch
-
     model = build_model(settings.model, {}, data, seed)
-    make = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[settings.optimizer]
-    optimizer = make(model.parameters(), lr=settings.learning_rate)
+    optimizer = OPTIMIZERS[settings.optimizer](model.parameters(), lr=settings.learning_rate)
     recycler = None
     if method != NONE:
         recycler = NeuronRecycler(model, optimizer, rate=settings.rate, every=settings.every, utility=method, seed=seed)

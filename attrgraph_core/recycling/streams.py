@@ -22,10 +22,23 @@ PLASTICITY_SAMPLES = 256
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Samples in the order in which they come: inputs (samples, ...) and labels (samples,)."""
+    """Samples in the order in which they come: inputs (samples, ...) and labels (samples,).
+
+    `elements` are the places that the elements of a flattened input come from; None where inputs are as they were.
+    """
 
     inputs: Tensor
     labels: Tensor
+    elements: Tensor | None = None
+
+    def permuted(self, inputs: Tensor) -> Tensor:
+        """Other inputs (samples, ...) as this task has them."""
+        return inputs if self.elements is None else permuted(inputs, self.elements)
+
+
+def permuted(inputs: Tensor, elements: Tensor) -> Tensor:
+    """Inputs (samples, ...) with the elements of each in another order."""
+    return inputs.flatten(1)[:, elements].reshape(inputs.shape)
 
 
 def task_stream(inputs: Tensor, labels: Tensor, count: int, *, change: str, epochs: int, seed: int) -> Iterator[Task]:
@@ -41,14 +54,14 @@ def task_stream(inputs: Tensor, labels: Tensor, count: int, *, change: str, epoc
             raise AttrGraphError(f"{name} is {value}; it is 1 or more")
     generator = torch.Generator().manual_seed(seed)
     for _ in range(count):
-        own_inputs, own_labels = inputs, labels
+        own_inputs, own_labels, elements = inputs, labels, None
         if change == "inputs":
-            order = torch.randperm(inputs[0].numel(), generator=generator)
-            own_inputs = inputs.flatten(1)[:, order].reshape(inputs.shape)
+            elements = torch.randperm(inputs[0].numel(), generator=generator)
+            own_inputs = permuted(inputs, elements)
         else:
             own_labels = labels[torch.randperm(len(labels), generator=generator)]
         order = torch.cat([torch.randperm(len(labels), generator=generator) for _ in range(epochs)])
-        yield Task(own_inputs[order], own_labels[order])
+        yield Task(own_inputs[order], own_labels[order], elements)
 
 
 def run_stream(

@@ -5,13 +5,13 @@ every method and seed. What trains and what chooses is given `working`, in which
 test set would, so that no training code can see the test.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
 
 from attrgraph_core.errors import AttrGraphError
-from attrgraph_core.training.data import TrainingData, fingerprint, stratified_split
+from attrgraph_core.training.data import TrainingData, with_validation
 
 
 class HeldOut(NamedTuple):
@@ -48,16 +48,4 @@ class StudyData:
 
 def study_data(data: TrainingData) -> StudyData:
     """Split a data set in three. Raises AttrGraphError for a training set too small to split."""
-    rows, validation = stratified_split(data.train_labels.numpy())
-    if not len(validation):
-        raise AttrGraphError(
-            f"dataset {data.name!r} has {len(data.train_labels)} training samples, too few for a validation set (a "
-            "fifth of each class, so 3 of some class)"
-        )
-    inputs, labels = data.train_inputs, data.train_labels
-    working = replace(
-        data, train_inputs=inputs[rows], train_labels=labels[rows], test_inputs=inputs[validation],
-        test_labels=labels[validation],
-        fingerprint=fingerprint(inputs[rows], labels[rows], inputs[validation], labels[validation]),
-    )  # fmt: skip
-    return StudyData(working, SealedTest(HeldOut(data.test_inputs, data.test_labels)))
+    return StudyData(with_validation(data), SealedTest(HeldOut(data.test_inputs, data.test_labels)))

@@ -5,19 +5,19 @@ every remedy are chosen on the second, and the third is looked at once, at the e
 it beats each control there, by a paired interval of 95 %.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
-from torch import Tensor, nn
+from torch import nn
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.surgery import remedies
-from attrgraph_core.surgery.outcome import Outcome, classes_of
+from attrgraph_core.surgery.outcome import classes_of
 from attrgraph_core.surgery.remedies import Candidate
 from attrgraph_core.surgery.samples import Case
-from attrgraph_core.surgery.weight_change import WeightChange, copy_of
+from attrgraph_core.surgery.theatre import Theatre, Tried
+from attrgraph_core.surgery.weight_change import WeightChange
 from attrgraph_core.surgery.weight_entries import layers_with_edges
 
 SURGERY = ("blamed edges", "blamed edges, fine-tuned")
@@ -74,13 +74,13 @@ def operate(
     blamed = edges[edges["blame"] > 0]
     if blamed.empty:
         raise AttrGraphError("no edge is to blame: none carries more of the failure than of the good samples")
-    theatre = _Theatre(model, parts)
-    tried: dict[str, _Tried] = {UNCHANGED: theatre.try_all([Candidate("", lambda model: None)])}
+    theatre, test = Theatre(model, parts[1]), parts[2]
+    tried: dict[str, Tried] = {UNCHANGED: theatre.try_all([Candidate("", lambda model: None)], test)}
 
     def attempt(name: str, candidates: list[Candidate]) -> None:
         if candidates:
             on_remedy(name)
-            tried[name] = theatre.try_all(candidates)
+            tried[name] = theatre.try_all(candidates, test)
 
     rankings = {"blamed edges": blamed, "random edges": remedies.random_edges(edges)}
     rankings["magnitude edges"] = remedies.magnitude_edges(model, find, edges)
@@ -103,61 +103,7 @@ def operate(
     return Operation(table, tried["blamed edges"].curve, removed["blamed edges"], change, method, ties)
 
 
-@dataclass(frozen=True, eq=False)
-class _Tried:
-    """A remedy's candidates on validation, the chosen one, and that on the test."""
-
-    chosen: Candidate
-    validation: Outcome
-    test: Outcome
-    curve: pd.DataFrame
-    changed_weights: int
-    seconds: float
-
-
-class _Theatre:
-    """A network to try remedies on, which is afterwards as before."""
-
-    def __init__(self, model: nn.Module, parts: tuple[Case, Case, Case]) -> None:
-        self.model, (_, self.choose, self.test) = model, parts
-        self.before = copy_of(model)
-        self.classes = {id(case): classes_of(model, case) for case in (self.choose, self.test)}
-
-    def try_all(self, candidates: list[Candidate]) -> _Tried:
-        started = time.perf_counter()
-        outcomes = [self._outcomes(candidate, self.choose)[0] for candidate in candidates]
-        best = max(range(len(candidates)), key=lambda place: (outcomes[place].balance, -candidates[place].edge_count))
-        seconds = time.perf_counter() - started
-        test, changed = self._outcomes(candidates[best], self.test)
-        rows = [
-            (candidate.layer, candidate.edge_count, outcome.failure_rate, outcome.bad_accuracy, outcome.good_accuracy)
-            for candidate, outcome in zip(candidates, outcomes, strict=True)
-        ]
-        columns = ["layer", "edges", "failure_rate", "bad_accuracy", "good_accuracy"]
-        return _Tried(candidates[best], outcomes[best], test, pd.DataFrame(rows, columns=columns), changed, seconds)
-
-    def _outcomes(self, candidate: Candidate, case: Case) -> tuple[Outcome, int]:
-        undo = None
-        try:
-            undo = candidate.apply(self.model)
-            outcome = Outcome.of(self.model, case, self._classes(case))
-            now = self.model.state_dict()
-            changed = sum(int((value != now[name].cpu()).sum()) for name, value in self.before.items())
-        finally:
-            if undo is not None:
-                undo()
-            self.model.load_state_dict(self.before)
-        return outcome, changed
-
-    def _classes(self, case: Case) -> Tensor:
-        return self.classes[id(case)]
-
-    def carry_out(self, candidate: Candidate) -> WeightChange:
-        candidate.apply(self.model)
-        return WeightChange.between(self.before, self.model.state_dict())
-
-
-def _table(tried: dict[str, _Tried], method: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _table(tried: dict[str, Tried], method: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
     own, rows, ties = tried[method].test, [], []
     for name, found in tried.items():
         gain, low, high = own.gain_over(found.test)

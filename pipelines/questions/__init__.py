@@ -7,6 +7,13 @@ if TYPE_CHECKING:
 
 QUESTIONS = {
     "efficiency": "pipelines.questions.efficiency:Efficiency",
+    "label_noise": "pipelines.questions.label_noise:LabelNoise",
+    "robustness": "pipelines.questions.robustness:Robustness",
+    "repair": "pipelines.questions.repair:Repair",
+    "continual": "pipelines.questions.continual:Continual",
+    "forgetting": "pipelines.questions.forgetting:Forgetting",
+    "interpretability": "pipelines.questions.interpretability:Interpretability",
+    "limits": "pipelines.questions.limits:Limits",
 }
 
 

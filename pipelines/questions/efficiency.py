@@ -9,7 +9,6 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.study.held_out import HeldOut
 from pipelines.keys_file import Section
 from pipelines.questions.question import COSTS, Measure, Question, Task, Trained
@@ -17,9 +16,8 @@ from pipelines.questions.trained_variant import (
     TUNABLE,
     StagesMethod,
     accuracy_of,
-    dense_epoch_flops,
     first_reaching,
-    train_epochs,
+    train_within,
     trained_at,
 )
 
@@ -44,12 +42,8 @@ class Efficiency(Question):
     Method: ClassVar[type[BaseModel]] = StagesMethod
 
     def train(self, task: Task) -> Trained:
-        budget = task.options.full_epochs * dense_epoch_flops(task)
-        model, epochs = train_epochs(task, is_done=lambda epoch: epoch.flops + epoch.record.flops > budget)
-        within = [epoch for epoch in epochs if 0 < epoch.flops <= budget]
-        if not within:
-            raise AttrGraphError(f"the first epoch takes more than the {budget / 1e9:.3f} GFLOPs that there are")
-        trained = trained_at(model, within[-1])
+        model, epochs = train_within(task, task.data, task.options.full_epochs)
+        trained = trained_at(model, epochs[-1])
         reached = first_reaching(epochs, task.options.target)
         trained.measures["gflops_to_target"] = reached.flops / 1e9 if reached else math.nan
         trained.measures["seconds_to_target"] = reached.seconds if reached else math.nan

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field, field_validator
 from torch.nn import functional
 
+from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.study.held_out import HeldOut
 from attrgraph_core.surgery.failure_edges import scores_of
 from attrgraph_core.training.counted_flops import counted_flops
@@ -84,6 +85,19 @@ def train_epochs(
     return model, list(train_variant(experiment, model, own, task.seed, is_done=is_done))
 
 
+def train_within(task: Task, data: TrainingData, full_epochs: int) -> "tuple[nn.Module, list[VariantEpoch]]":
+    """Train on `data` for at most the compute of some epochs of full training; the epochs from 1 within that.
+
+    Raises AttrGraphError where the first epoch takes more.
+    """
+    budget = full_epochs * dense_epoch_flops(task, data)
+    model, epochs = train_epochs(task, data, is_done=lambda epoch: epoch.flops + epoch.record.flops > budget)
+    within = [epoch for epoch in epochs if 0 < epoch.flops <= budget]
+    if not within:
+        raise AttrGraphError(f"the first epoch takes more than the {budget / 1e9:.3f} GFLOPs that there are")
+    return model, within
+
+
 def trained_at(model: "nn.Module", epoch: VariantEpoch, about: object = None) -> Trained:
     """The network of an epoch, with its costs."""
     model.load_state_dict(epoch.state)
@@ -96,13 +110,13 @@ def costs_of(epoch: VariantEpoch) -> dict[str, float]:
     return {"gflops": epoch.flops / 1e9, "scoring_share": share, "seconds": epoch.seconds, "epochs": epoch.epoch}
 
 
-def dense_epoch_flops(task: Task) -> int:
+def dense_epoch_flops(task: Task, data: TrainingData) -> int:
     """The FLOPs of one epoch of full training of the task's network, as `train_stage` counts them."""
     model = task.build_model().train()
-    rows = torch.arange(min(task.training.batch_size, len(task.data.train_labels)))
+    rows = torch.arange(min(task.training.batch_size, len(data.train_labels)))
     with counted_flops() as counted, seeded(0):
-        functional.cross_entropy(model(task.data.train_inputs[rows]), task.data.train_labels[rows]).backward()
-    return round(counted.flops * len(task.data.train_labels) / len(rows))
+        functional.cross_entropy(model(data.train_inputs[rows]), data.train_labels[rows]).backward()
+    return round(counted.flops * len(data.train_labels) / len(rows))
 
 
 def accuracy_of(model: "nn.Module", held_out: HeldOut) -> float:
