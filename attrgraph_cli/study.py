@@ -13,6 +13,7 @@ from attrgraph_core.errors import AttrGraphError
 
 if TYPE_CHECKING:
     from pipelines.study_cells import StudyGrid
+    from pipelines.study_file import Study
 
 
 def study(
@@ -23,6 +24,7 @@ def study(
         "docs/study.md"
     ),
     record: Annotated[bool, typer.Option(help="Keep each cell as a run in the store, when one can be had.")] = True,
+    data: Annotated[list[str] | None, typer.Option(help="Only this data set; may be repeated.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the cells that were done.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only check the files; write nothing.")] = False,
@@ -41,7 +43,7 @@ def study(
     console = Console() if sys.stdout.isatty() else Console(width=160)
     if output.suffix != ".md" or not output.absolute().parent.is_dir():
         raise AttrGraphError(f"--output is {output}; it is a .md file in a folder that is there")
-    studies = [found.as_quick() if quick else found for found in load_studies(files).values()]
+    studies = [_form(found, quick, data) for found in load_studies(files).values()]
     with console.status("checking the studies"):
         grids = [StudyGrid(found) for found in studies]
         for grid in grids:
@@ -58,6 +60,11 @@ def study(
     written = write_report(grids, output)
     _show(grids)
     console.print("Written: " + ", ".join(map(str, written)), soft_wrap=True, highlight=False)
+
+
+def _form(study: "Study", quick: bool, data: list[str] | None) -> "Study":
+    form = study.as_quick() if quick else study
+    return form.of_data(data) if data else form
 
 
 def _record(grids: "list[StudyGrid]", console: Console) -> None:

@@ -179,14 +179,20 @@ class StudyGrid:
         measure = self.question.chosen_by
         if not (candidates := self._candidates(method)):
             return Choice(dict(self._only_setting(method)), ())
-        scores = []
+        scores, errors = [], []
         for settings in candidates:
             own = [trial for trial in self.trials_of(data, method) if dict(trial.settings) == settings]
             found = [load_result(trial) for trial in own]
             scores.append(
                 (settings, [result.measures.get(measure.name) if result is not None else None for result in found])
             )
-        return choose_settings(scores, measure.larger_is_better)
+            errors += [result.error for result in found if result is not None and result.error]
+        try:
+            return choose_settings(scores, measure.larger_is_better)
+        except AttrGraphError as error:
+            raise AttrGraphError(
+                f"{error}; the first that failed: {errors[0] if errors else 'a figure is NaN'}"
+            ) from None
 
     def check(self) -> None:
         """Make every data set and its network once. Raises AttrGraphError with the file's line."""

@@ -110,6 +110,18 @@ class Study(KeysFile):
             given["methods"][name] = {**method, **({"tune": own} if own else {})}
         given |= {"seeds": quick.seeds, "tuning_seeds": quick.tuning_seeds, "is_quick": True}
         given |= {"tune": {**self.tune, **quick.tune}, "options": {**self.options, **quick.options}}
+        return self._changed(given)
+
+    def of_data(self, names: list[str]) -> "Study":
+        """The study of some of its data sets. Raises AttrGraphError for one that it does not have."""
+        unknown = [name for name in names if name not in self.data]
+        if unknown:
+            raise AttrGraphError(f"study {self.name!r} has no data {unknown[0]!r}; it has {', '.join(self.data)}")
+        given = {name: getattr(self, name) for name in Study.model_fields}
+        kept = {name: self.data[name] for name in dict.fromkeys(names)}
+        return self._changed({**given, "data": kept, "quick": self.quick.model_copy(update={"data": None})})
+
+    def _changed(self, given: dict[str, Any]) -> "Study":
         form = Study.model_validate(given)
         form._source = self._source
         return form

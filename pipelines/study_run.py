@@ -35,7 +35,7 @@ def run_studies(studies: Sequence[Study], jobs: int = 1, *, fresh: bool = False,
         with _one_thread():
             _work(grids)
     else:
-        _work_side_by_side(studies, grids, jobs)
+        work_side_by_side(studies, grids, jobs)
     for grid in grids:
         _report(grid)
 
@@ -124,13 +124,16 @@ def _one_thread() -> Iterator[None]:
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
+    # The first optimizer of a process loads parts of torch for seconds, which are no cell's.
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)])
     try:
         yield
     finally:
         torch.set_num_threads(before)
 
 
-def _work_side_by_side(studies: Sequence[Study], grids: Sequence[StudyGrid], jobs: int) -> None:
+def work_side_by_side(studies: Sequence[Study], grids: Sequence[StudyGrid], jobs: int) -> None:
+    """Processes that work, and their end. Raises AttrGraphError where they ended before all was done."""
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     workers: list[BaseProcess] = [context.Process(target=_worker, args=(list(studies),)) for _ in range(jobs)]
     try:

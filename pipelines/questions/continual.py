@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pandas as pd
-
 from pydantic import BaseModel, Field
 from torch import Tensor
 

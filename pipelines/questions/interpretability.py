@@ -37,7 +37,9 @@ class Options(Section):
 
 class Interpretability(Question):
     name = "interpretability"
-    asks = "Are graphs of networks that trained chosen or recycled neurons more faithful, more concentrated, more stable?"
+    asks = (
+        "Are graphs of networks that trained chosen or recycled neurons more faithful, more concentrated, more stable?"
+    )
     measures = (
         Measure("cpr", "area under faithfulness over circuit size", is_tested=True),
         Measure("cmd", "area between that and 1", larger_is_better=False, is_tested=True),

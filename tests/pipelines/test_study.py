@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.study.held_out import HeldOut, SealedTest
@@ -18,7 +19,7 @@ from pipelines.questions.efficiency import Efficiency
 from pipelines.study_cells import FAILED, TEST, VALIDATION, StudyGrid, load_result, run_cell
 from pipelines.study_file import load_study
 from pipelines.study_report import merged, write_report
-from pipelines.study_run import run_one, run_studies
+from pipelines.study_run import run_one, run_studies, work_side_by_side
 from pipelines.study_summary import cell_table, comparison_table
 from tests.pipelines.study_files import SMALL_STUDY
 
@@ -119,33 +120,34 @@ def test_a_method_that_always_fails_is_a_row_of_failures(file: Path, tmp_path: P
     run_studies([grid.study])
     cells = cell_table(grid)
     assert len(cells) == 4
-    assert set(cells["error"]) == {"no setting came through all trials on validation"}
+    assert all(error.startswith("no setting came through all trials on validation; the ") for error in cells["error"])
+    assert all("training diverged" in error for error in cells["error"])
     write_report([grid], tmp_path / "study.md")
     assert "0 (2 failed)" in (tmp_path / "study.md").read_text(encoding="utf-8")
 
 
 def test_a_killed_study_loses_its_running_cells_alone(file: Path, monkeypatch: pytest.MonkeyPatch):
-    """`kill -9` of two workers; the same study goes on, and its figures are those of one process."""
+    """`kill -9` of a worker; the same study goes on, and its figures are those of one process."""
     study = load_study(file)
     with monkeypatch.context() as there:
         there.setenv("ATTRGRAPH_RUNS", str(file.parent / "killed"))
-        folder = StudyGrid(study).trials[0].path.parent
+        grid = StudyGrid(study)
+        folder = grid.trials[0].path.parent
 
-        def kill_workers() -> None:
+        def kill_worker() -> None:
             while len(list(folder.glob("*.json"))) < 3:
                 time.sleep(0.02)
             for worker in multiprocessing.active_children():
                 worker.kill()
 
-        killer = threading.Thread(target=kill_workers, daemon=True)
+        killer = threading.Thread(target=kill_worker, daemon=True)
         killer.start()
-        with pytest.raises(AttrGraphError, match=r"worker processes ended \(exit codes -9, -9\)"):
-            run_studies([study], jobs=2)
+        with pytest.raises(AttrGraphError, match=r"worker processes ended \(exit codes -9\)"):
+            work_side_by_side([study], [grid], jobs=1)
         killer.join()
         done = {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
         assert len(done) >= 3
         assert all(json.loads(path.read_text(encoding="utf-8"))["status"] == "complete" for path in done)
-        grid = StudyGrid(study)
         run_studies([study])
         assert {path: path.stat().st_mtime_ns for path in done} == done
         resumed = cell_table(grid)
@@ -199,3 +201,26 @@ def test_comparisons_by_hand(quick: StudyGrid):
     (row,) = comparison_table(quick, cells).to_dict("records")
     assert row["difference"] == pytest.approx(0.05)
     assert (row["pairs"], row["verdict"]) == (2, "quick: no claim")
+
+
+def test_a_cell_that_another_process_holds_is_left_to_it(quick: StudyGrid):
+    """Two commands side by side: what one holds the other passes by, and waits for at the end."""
+    held = quick.trials[0]
+    released: list[bool] = []
+
+    def hold() -> None:
+        with FileLock(held.path.parent / ".locks" / f"{held.path.stem}.lock"):
+            holds.set()
+            while len(list(held.path.parent.glob("*.json"))) < 5:  # the three other trials, and tests of one method
+                time.sleep(0.02)
+            released.append(not held.path.exists())
+
+    (held.path.parent / ".locks").mkdir(parents=True)
+    holds = threading.Event()
+    holder = threading.Thread(target=hold, daemon=True)
+    holder.start()
+    holds.wait()
+    run_studies([quick.study])
+    holder.join()
+    assert released == [True]
+    assert len(cell_table(quick)) == 4
