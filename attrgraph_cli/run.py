@@ -46,7 +46,7 @@ def run(
         run_comparison_file(path, seed, fresh, device, check, console)
         return
     # This file alone: what else lies in its folder may be no experiment, or a broken one.
-    os.environ["ATTRGRAPH_EXPERIMENTS"] = str(path.absolute())
+    os.environ["ATTRGRAPH_EXPERIMENTS"], os.environ["ATTRGRAPH_STUDIES"] = str(path.absolute()), ""
     loaded = load_experiment(path)
     seeds = seeds_of(loaded, seed)
     with console.status("checking the experiment"):

@@ -1,6 +1,8 @@
-"""Jobs: one run of one experiment and seed, and the comparison of an experiment's seeds."""
+"""Jobs: one run of one experiment and seed, the comparison of an experiment's seeds; cells and reports of studies."""
 
 import contextlib
+from collections.abc import Collection
+from typing import Any
 
 import dagster as dg
 
@@ -22,7 +24,7 @@ def run_has_failed(context: dg.HookContext) -> None:
 
 targeted_training = dg.define_asset_job(
     "targeted_training",
-    selection=dg.AssetSelection.all() - dg.AssetSelection.assets("seed_comparison"),
+    selection=dg.AssetSelection.all() - dg.AssetSelection.groups("report", "study"),
     hooks={run_has_failed},
     description="Train, attribute, ask, select and train again: all stages of one experiment and seed.",
     # Assets of one run are small and follow each other; a process for each would cost more than its work.
@@ -35,3 +37,19 @@ compare_seeds = dg.define_asset_job(
     description="Accuracy and cost of an experiment's stages over its seeds.",
     executor_def=dg.in_process_executor,
 )
+
+
+def study_jobs(studies: Collection[str]) -> list[Any]:
+    """A job for cells, to be backfilled over a study's partitions, and one for reports; none without studies."""
+    if not studies:
+        return []
+    words = {
+        "study_cell": "One method, data set and seed of a study, with the trials that its settings need.",
+        "study_report": "Tables and plots of a study's finished cells, which become runs in the store.",
+    }
+    return [
+        dg.define_asset_job(
+            f"{name}s", selection=dg.AssetSelection.assets(name), description=text, executor_def=dg.in_process_executor
+        )
+        for name, text in words.items()
+    ]

@@ -132,18 +132,16 @@ class Study(KeysFile):
         return {**self.tune, **own}
 
 
-def studies_folder() -> Path:
-    """Where Dagster finds studies: `ATTRGRAPH_STUDIES`, or `./studies`."""
-    return Path(os.environ.get("ATTRGRAPH_STUDIES", "studies"))
+def study_files() -> list[Path]:
+    """The files that Dagster finds: of folder `ATTRGRAPH_STUDIES`, or `./studies`; none where that is empty."""
+    folder = os.environ.get("ATTRGRAPH_STUDIES", "studies")
+    return sorted([*Path(folder).glob("*.yaml"), *Path(folder).glob("*.yml")]) if folder else []
 
 
 def load_studies(paths: "list[Path] | None" = None) -> dict[str, Study]:
-    """Studies by name: of some files, or of the folder, which may be missing. AttrGraphError for two of one name."""
-    if paths is None:
-        folder = studies_folder()
-        paths = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
+    """Studies by name: of some files, or of `study_files`. Raises AttrGraphError for two of one name."""
     studies: dict[str, Study] = {}
-    for path in paths:
+    for path in study_files() if paths is None else paths:
         study = load_study(path)
         if study.name in studies:
             first = studies[study.name].where("name")

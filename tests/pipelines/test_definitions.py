@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+from pipelines.assets.study import parse_cell_key
 from pipelines.definitions import defs
 from pipelines.partitions import STAGE_COUNT
 
@@ -16,6 +18,7 @@ def names(keys):
 def test_the_loop_is_unrolled():
     stages = range(1, STAGE_COUNT + 1)
     expected = {"dataset": set(), "seed_comparison": {f"stage_{stage}_circuits" for stage in stages}}
+    expected |= {"study_cell": set(), "study_report": {"study_cell"}}
     for stage in stages:
         checkpoints = {"dataset"}
         if stage > 1:
@@ -60,6 +63,16 @@ def test_jobs_run_one_partition_in_this_process():
     assert list(job.partitions_def.get_partition_keys()) == ["digits-seed-0", "digits_cnn-seed-0"]
     assert job.executor_def.name == "in_process"
     assert {hook.name for hook in job.hook_defs} == {"run_has_failed"}
+    assert not names(job.asset_layer.selected_asset_keys) & {"study_cell", "study_report", "seed_comparison"}
+
+
+def test_every_study_is_there_cell_by_cell():
+    cells = defs.resolve_job_def("study_cells").partitions_def.get_partition_keys()
+    assert set(defs.resolve_job_def("study_reports").partitions_def.get_partition_keys()) == {
+        path.stem for path in (Path(__file__).parents[2] / "studies").glob("*.yaml")
+    }
+    assert "efficiency-digits-top_influence-seed-9" in cells
+    assert parse_cell_key("efficiency-digits-top_influence-seed-9") == ("efficiency", "digits", "top_influence", 9)
 
 
 def test_definitions_load_without_torch_and_without_a_word():
