@@ -51,7 +51,7 @@ class Options(Section):
 class Method(Section):
     remedy: Literal[
         "unchanged", "blamed edges", "blamed edges, fine-tuned", "random edges", "random edges, fine-tuned",
-        "magnitude edges", "magnitude edges, fine-tuned", "full fine-tuning", "fine-tuning with replay", "L2-SP",
+        "magnitude edges", "magnitude edges, fine-tuned", "full fine-tuning", "fine-tuning with replay", "L2-SP", "EWC",
         "head only", "output mask", "input mask",
     ]  # fmt: skip
 
@@ -141,7 +141,7 @@ def _candidates(task: Task, theatre: Theatre, find: Case, edges: pd.DataFrame, i
     elif name == "input mask":
         found = remedies.input_masks(find, inputs)
     elif name != "unchanged":
-        found = dict(remedies.fine_tunings(model, find, steps))[name]
+        found = next(tried for own, tried in remedies.fine_tunings(model, find, steps) if own == name)
     if not found:
         raise AttrGraphError(f"remedy {remedy!r} has nothing to remove: nothing is to blame")
     return found
