@@ -112,7 +112,10 @@ class StudyGrid:
     def __init__(self, study: Study) -> None:
         """Raises AttrGraphError, with the file's line, for what the question does not know."""
         self.study = study
-        self.question: Question = question_of(study.question)
+        try:
+            self.question: Question = question_of(study.question)
+        except AttrGraphError as error:
+            raise AttrGraphError(f"{study.where('question')}: {error}") from error
         self.options = self.question.options_of(study)
         self.methods = {name: self.question.method_of(study, name) for name in study.methods}
         self._data: dict[str, TrainingData] = {}

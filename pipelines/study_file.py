@@ -73,8 +73,8 @@ class Study(KeysFile):
     def question_is_known(cls, name: str) -> str:
         from pipelines.questions import QUESTIONS
 
-        if name not in QUESTIONS:
-            raise ValueError(f"there is no question {name!r}; known are {', '.join(QUESTIONS)}")
+        if name not in QUESTIONS and ":" not in name:
+            raise ValueError(f"there is no question {name!r}; known are {', '.join(QUESTIONS)}, package.module:Class")
         return name
 
     @model_validator(mode="after")

@@ -18,8 +18,8 @@ QUESTIONS = {
 
 
 def question_of(name: str) -> "Question":
-    """The question of this name."""
+    """The question of this name, or of an import path `package.module:Class`."""
     from attrgraph_core.import_path import load_object
 
-    found: Question = load_object(QUESTIONS[name])()
+    found: Question = load_object(QUESTIONS.get(name, name))()
     return found
