@@ -87,8 +87,11 @@ def section_of(grid: StudyGrid, cells: pd.DataFrame, picture: Path) -> str:
 
 def _form(grid: StudyGrid, cells: pd.DataFrame) -> str:
     study = grid.study
-    counts = f"{len(study.methods)} methods, {len(study.data)} data sets, {len(study.seeds)} seeds"
-    tuned = f"{len(study.tuning_seeds)} tuning seeds" if grid.trials else "nothing to tune"
+    counts = ", ".join(
+        _count(number, what)
+        for number, what in ((len(study.methods), "method"), (len(study.data), "data set"), (len(study.seeds), "seed"))
+    )
+    tuned = _count(len(study.tuning_seeds), "tuning seed") if grid.trials else "nothing to tune"
     code = ", ".join(f"`{version}`" for version in cells["code_version"].unique())
     took = f"code {code}, {cells['wall_seconds'].sum() + trial_seconds(grid):.0f} s of one core"
     if study.is_quick:
@@ -96,6 +99,10 @@ def _form(grid: StudyGrid, cells: pd.DataFrame) -> str:
             f"**Quick: no claims.** {counts}, {tuned}; {took}. It shows that the study runs, on too few seeds for more."
         )
     return f"{counts}, {tuned}; {took}."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _shown(grid: StudyGrid) -> tuple[Measure, ...]:
@@ -136,7 +143,10 @@ def _comparison_rows(rows: pd.DataFrame) -> str:
             ]
         )  # fmt: skip
     count = sum(not math.isnan(p) for p in rows["p"])
-    return _table(head, lines) + f"\n\nCorrected for {count} comparisons; a verdict needs a corrected p below {LEVEL}."
+    return (
+        _table(head, lines)
+        + f"\n\nCorrected for {_count(count, 'comparison')}; a verdict needs a corrected p below {LEVEL}."
+    )
 
 
 def _traces(grid: StudyGrid, methods: pd.DataFrame) -> str:

@@ -7,10 +7,9 @@ first helps it, and what was killed leaves nothing but its running cells to do a
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 
 from filelock import FileLock, Timeout
@@ -63,12 +62,14 @@ def _forget(grid: StudyGrid, fresh: bool, retry_failed: bool) -> None:
     grid.forget_choices()
 
 
-def _work(grids: Sequence[StudyGrid]) -> None:
-    """Do cells until none is left to do; waits for those that others hold."""
+def _work(grids: Sequence[StudyGrid], goes_on: Callable[[], bool] = lambda: True) -> None:
+    """Do cells until none is left to do, or `goes_on` says no more; waits for those that others hold."""
     while True:
         left = ran = 0
         for grid in grids:
             for cell in _open_cells(grid):
+                if not goes_on():
+                    return
                 done = _run_unless_held(grid, cell)
                 left, ran = left + (not done), ran + done
                 if done:
@@ -111,10 +112,13 @@ def _lock(cell: Cell, timeout: float) -> FileLock:
     return FileLock(folder / f"{cell.path.stem}.lock", timeout=timeout)
 
 
-def _report(grid: StudyGrid) -> None:
+def _report(grid: StudyGrid, before: int = -1) -> int:
+    """Say how many cells are done, where they are not as many as before; how many."""
     total = len(grid.trials) + grid.test_count
     done = sum(cell.path.exists() for cell in grid.trials) + sum(cell.path.exists() for cell in grid.tests())
-    report_progress(f"study {grid.study.name}", done, total)
+    if done != before:
+        report_progress(f"study {grid.study.name}", done, total)
+    return done
 
 
 @contextlib.contextmanager
@@ -136,13 +140,13 @@ def work_side_by_side(studies: Sequence[Study], grids: Sequence[StudyGrid], jobs
     """Processes that work, and their end. Raises AttrGraphError where they ended before all was done."""
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     workers: list[BaseProcess] = [context.Process(target=_worker, args=(list(studies),)) for _ in range(jobs)]
+    reported = [-1] * len(grids)
     try:
         for worker in workers:
             worker.start()
         while any(worker.is_alive() for worker in workers):
             time.sleep(POLL_SECONDS)
-            for grid in grids:
-                _report(grid)
+            reported = [_report(grid, before) for grid, before in zip(grids, reported, strict=True)]
     finally:
         for worker in workers:
             if worker.is_alive():
@@ -160,6 +164,7 @@ def work_side_by_side(studies: Sequence[Study], grids: Sequence[StudyGrid], jobs
 
 def _worker(studies: list[Study]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it hears a Ctrl-C, and ends it
-    os.environ["OMP_NUM_THREADS"] = "1"
+    parent = multiprocessing.parent_process()
     with _one_thread():
-        _work([StudyGrid(study) for study in studies])
+        # Killed without a chance to end its workers, the parent takes them along.
+        _work([StudyGrid(study) for study in studies], lambda: parent is None or parent.is_alive())

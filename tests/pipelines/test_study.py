@@ -158,7 +158,7 @@ def test_a_killed_study_loses_its_running_cells_alone(file: Path, monkeypatch: p
     comparison = comparison_table(grid, resumed).iloc[0]
     assert comparison["pairs"] == 10
     assert f"| {comparison['verdict']} |" in page
-    assert "Corrected for 1 comparisons" in page
+    assert "Corrected for 1 comparison;" in page
     assert "Quick" not in page
 
 
@@ -166,7 +166,7 @@ def test_the_report_of_a_quick_form_makes_no_claims(quick: StudyGrid, tmp_path: 
     run_studies([quick.study])
     page, picture, html = write_report([quick], tmp_path / "study.md")
     text = page.read_text(encoding="utf-8")
-    assert "**Quick: no claims.** 2 methods, 1 data sets, 2 seeds, 1 tuning seeds" in text
+    assert "**Quick: no claims.** 2 methods, 1 data set, 2 seeds, 1 tuning seed;" in text
     assert "verdict" not in text
     cells = cell_table(quick)
     assert f"{cells[cells['method'] == 'full']['accuracy'].mean():.4f}" in text
