@@ -29,14 +29,14 @@ NAME = re.compile(r"[A-Za-z0-9_.-]+")
 def attribute_samples(
     store: "GraphStore", run: RunModel, given: str, name: str | None = None
 ) -> tuple["StoredGraph", int]:
-    """Keep the graph `samples:<name>` of a .npz file's samples, or of those that the network gets `wrong` or `right`.
+    """Keep the graph `samples:<name>` of samples as `samples_of` takes them: a file, a word or a query.
 
     The score explained is the true class's. Also gives how many samples it is of. Without `name` it is the file's.
     """
     name = name or (given if given in WORDS else Path(given).stem)
     if not NAME.fullmatch(name):
         raise AttrGraphError(f"the name {name!r} is not of letters, digits, '_', '.' and '-'; give another by --name")
-    samples = samples_of(run, given)
+    samples = samples_of(store, run, given)
     return _keep(store, run, samples.inputs, samples.labels, f"samples:{name}"), len(samples.labels)
 
 
