@@ -97,6 +97,8 @@ def query(
         table = store.query(found, **values)
         if pictures.paths:
             pictures.draw(store.graph(values["graph_id"]), table, f"{found.name} of {values['graph_id']}")
+        if table.empty and found.notes:
+            print("\n".join(found.notes), file=sys.stderr)  # of what there are no rows
         if save:
             _save(store, found, values, table)
     # A picture is an answer already: its rows are printed where a form or a file is asked for.

@@ -21,6 +21,7 @@ from attrgraph_core.store.connection import Connection, resolve_connection
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.graph_reader import read_graph
 from attrgraph_core.store.graph_writer import StoredGraph, write_graph
+from attrgraph_core.store.parameters import LISTED_BY
 from attrgraph_core.store.queries import CypherQuery, check_parameters, load_query
 from attrgraph_core.store.schema import apply_schema
 
@@ -28,11 +29,6 @@ READ_TIMEOUT_SECONDS, READ_ROWS = 60.0, 100_000  # of somebody's own Cypher
 KINDS_OF_ID = {
     "graph_id": "complete graph", "other_graph_id": "complete graph", "run_id": "run", "other_run_id": "run",
     "stage_id": "stage", "circuit_id": "circuit",
-}  # fmt: skip
-
-LISTED_BY = {
-    "graph_id": "attrgraph query epoch_graphs", "run_id": "attrgraph runs list", "stage_id": "attrgraph runs show RUN",
-    "circuit_id": "attrgraph query stored_circuits",
 }  # fmt: skip
 
 
@@ -308,11 +304,10 @@ class GraphStore:
             return
         known = self._database.read(load_query("lookup/known_ids"), {}).iloc[0]
         for name, value in asked.items():
-            kind = name.removeprefix("other_")
-            ids = known[f"{kind}s"]
+            ids = known[f"{name.removeprefix('other_')}s"]
             if value in ids:
                 continue
             near = difflib.get_close_matches(value, ids, n=3)
             hint = f"did you mean {' or '.join(near)}? " if near else ""
-            rest = f"`{LISTED_BY[kind]}` shows the {len(ids)} that are there" if ids else "the store holds none"
+            rest = f"`{LISTED_BY[name]}` shows the {len(ids)} that are there" if ids else "the store holds none"
             raise AttrGraphError(f"there is no {KINDS_OF_ID[name]} {value!r}; {hint}{rest}")

@@ -10,6 +10,12 @@ from typing import Any
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.cypher_query import CypherQuery, Parameter
 
+LISTED_BY = {  # what shows the ids that there are
+    "graph_id": "attrgraph query epoch_graphs", "other_graph_id": "attrgraph query epoch_graphs",
+    "run_id": "attrgraph runs list", "other_run_id": "attrgraph runs list", "stage_id": "attrgraph runs show RUN",
+    "circuit_id": "attrgraph query stored_circuits", "neuron_set_id": "attrgraph query choosing_query",
+    "experiment": "attrgraph runs list",
+}  # fmt: skip
 COUNTS = ("top_k", "beam_width", "edge_count", "k")  # what a query calls a number of rows, or of what it keeps
 
 
@@ -22,7 +28,10 @@ def check_parameters(query: CypherQuery, parameters: Mapping[str, Any], given: C
     _refuse_unknown(query, parameters)
     missing = [name for name, known in query.params.items() if known.is_required and name not in (*parameters, *given)]
     if missing:
-        raise AttrGraphError(f"query {query.name!r} needs the parameter {missing[0]!r}; {_describe_known(query)}")
+        where = f"; `{LISTED_BY[missing[0]]}` shows what there is" if missing[0] in LISTED_BY else ""
+        raise AttrGraphError(
+            f"query {query.name!r} needs the parameter {missing[0]!r}; {_describe_known(query)}{where}"
+        )
     values = {name: known.default for name, known in query.params.items() if not known.is_required}
     for name, value in parameters.items():
         values[name] = _checked(query, name, query.params[name], value)

@@ -92,6 +92,12 @@ def test_an_imported_graph_is_the_newest_only_where_there_is_no_other(attrgraph,
             store.delete_run(f"{RUN}-imported")
 
 
+def test_where_there_are_no_rows_the_query_says_what_it_needs(attrgraph, graph_id):
+    ended = attrgraph("query", "saturated_neurons", "--run", RUN)
+    assert "0 rows" in ended.stdout
+    assert "It is read off two graphs of one epoch and target" in ended.stderr
+
+
 def test_a_plan_is_a_tree_and_nothing_is_run(attrgraph, graph_id):
     ended = attrgraph("query", "top_edges", "--explain")
     assert ended.exit_code == 0, ended.stderr
@@ -118,6 +124,7 @@ def test_a_plan_is_a_tree_and_nothing_is_run(attrgraph, graph_id):
         (("graph", "attribute", "gone", "--error", "3-8"), "there is no run 'gone'"),
         (("graph", "export", "gone", "a.json"), "three formats are JSON"),
         (("graph", "export", "gone", "a.graphml", "--target", "class:3"), "'gone' is a graph already"),
+        (("query", "circuit_through_time"), "`attrgraph query stored_circuits` shows what there is"),
         (("query", "zzzz"), "there is no query 'zzzz'; `attrgraph query --list` shows the"),
         (("query", "graph_sizes", "--target", "label"), "leaves none to choose"),
         (("query", "top_edges", "-p", "graph_id=x", "--run", "y"), "leaves none to choose"),

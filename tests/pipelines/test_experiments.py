@@ -191,7 +191,7 @@ STRONGEST_PATHS = (
          "out"),
         (10, "  - query: neuron_set",
          "10: queries.0.parameters: query 'neuron_set' needs the parameter 'neuron_set_id'; its parameters are "
-         "neuron_set_id (STRING)"),
+         "neuron_set_id (STRING); `attrgraph query choosing_query` shows what there is"),
         # not YAML, or YAML that no experiment needs
         (3, "dataset: [digits", "4: not valid YAML: expected ',' or ']', but got ':'"),
         (3, "\tdataset: digits", "3: not valid YAML: found character '\\t' that cannot start any token"),
