@@ -2,7 +2,8 @@
 
 A network is trained in full on data with a backdoor or a shortcut, or on sound data and meets broken sensors. One half
 of the validation samples is there to find edges and to fine-tune by, the other half to choose doses and learning rates
-by, as `attrgraph surgery` does; of each half a half shows the fault. Each cell is one remedy.
+by, as `attrgraph surgery` does; of each half a half shows the fault. Each cell is one remedy. The blind one has no
+faulty samples to choose its dose by: it takes the most edges that cost at most a point on the good ones.
 """
 
 import time
@@ -33,7 +34,8 @@ from pipelines.questions.trained_variant import settings_of_task
 
 UNCHANGED = Candidate("", lambda model: None)
 EDGES = ("blamed edges", "random edges", "magnitude edges")
-TUNED = ", fine-tuned"
+TUNED, BLIND = ", fine-tuned", "blamed edges, blind"
+TOLERATED = 0.01  # accuracy on good samples that a blind dose may cost
 
 
 class Options(Section):
@@ -50,7 +52,8 @@ class Options(Section):
 
 class Method(Section):
     remedy: Literal[
-        "unchanged", "blamed edges", "blamed edges, fine-tuned", "random edges", "random edges, fine-tuned",
+        "unchanged", "blamed edges", "blamed edges, blind", "blamed edges, fine-tuned", "random edges",
+        "random edges, fine-tuned",
         "magnitude edges", "magnitude edges, fine-tuned", "full fine-tuning", "fine-tuning with replay", "L2-SP", "EWC",
         "head only", "output mask", "input mask",
     ]  # fmt: skip
@@ -92,7 +95,8 @@ class Repair(Question):
         failure, success = failure_graphs(model, find.bad, find.good)
         inputs = blamed_inputs(failure, success)
         candidates = _candidates(task, theatre, find, failure_edges(failure, success), inputs)
-        chosen = candidates[theatre.best_of(candidates)[0]]
+        choose_one = _most_tolerated if task.method.remedy == BLIND else _best
+        chosen = choose_one(theatre, candidates)
         measures = {"seconds": time.perf_counter() - started, "edges": float(chosen.edge_count)}
         return Trained(model, measures, _Mended(theatre, chosen, _auroc(inputs, task.options.neurons)))
 
@@ -104,6 +108,17 @@ class Repair(Question):
             "bad_accuracy": outcome.bad_accuracy, "changed_weights": float(changed),
             "inputs_auroc": mended.inputs_auroc,
         }  # fmt: skip
+
+
+def _best(theatre: Theatre, candidates: list[Candidate]) -> Candidate:
+    return candidates[theatre.best_of(candidates)[0]]
+
+
+def _most_tolerated(theatre: Theatre, candidates: list[Candidate]) -> Candidate:
+    """The largest dose that good samples stand, over all layers or into one."""
+    least = theatre.outcome(UNCHANGED, theatre.choose)[0].good_accuracy - TOLERATED
+    stood = [dose for dose in candidates if theatre.outcome(dose, theatre.choose)[0].good_accuracy >= least]
+    return max(stood, key=lambda dose: dose.edge_count, default=UNCHANGED)
 
 
 def _faulty_network(task: Task) -> nn.Module:
@@ -132,7 +147,7 @@ def _case(task: Task, samples: Samples) -> Case:
 def _candidates(task: Task, theatre: Theatre, find: Case, edges: pd.DataFrame, inputs: pd.DataFrame) -> list[Candidate]:
     """The doses and learning rates of the cell's remedy. Raises AttrGraphError where it has none."""
     model, steps, remedy = theatre.model, task.options.steps, task.method.remedy
-    name = remedy.removesuffix(TUNED)
+    name = "blamed edges" if remedy == BLIND else remedy.removesuffix(TUNED)
     found: list[Candidate] = [UNCHANGED]
     if name in EDGES:
         found = _edge_candidates(task, theatre, find, edges, name, is_tuned=remedy.endswith(TUNED))

@@ -92,6 +92,8 @@ def test_repair_of_a_backdoor():
     assert before["inputs_auroc"] == after["inputs_auroc"] == 1.0  # the patch is found
     assert after["failure_rate"] < 0.2
     assert after["edges"] >= 1
+    blind = figures("backdoor", "blamed_edges_blind")
+    assert blind["edges"] > 0
     for remedy in ("blamed_edges_tuned", "magnitude_edges", "replay", "output_mask", "input_mask"):
         assert figures("backdoor", remedy)["failure_rate"] < before["failure_rate"]
 
