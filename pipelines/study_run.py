@@ -8,6 +8,7 @@ first helps it, and what was killed leaves nothing but its running cells to do a
 import contextlib
 import multiprocessing
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
@@ -20,6 +21,7 @@ from pipelines.study_cells import FAILED, Cell, StudyGrid, load_result, run_cell
 from pipelines.study_file import Study
 
 POLL_SECONDS = 0.3
+TERMINATED = 143  # exit code of a process that was asked to end
 
 
 def run_studies(studies: Sequence[Study], jobs: int = 1, *, fresh: bool = False, retry_failed: bool = False) -> None:
@@ -164,6 +166,7 @@ def work_side_by_side(studies: Sequence[Study], grids: Sequence[StudyGrid], jobs
 
 def _worker(studies: list[Study]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it hears a Ctrl-C, and ends it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # in order, so that nothing of it is left behind
     parent = multiprocessing.parent_process()
     with _one_thread():
         # Killed without a chance to end its workers, the parent takes them along.
