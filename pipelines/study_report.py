@@ -25,6 +25,7 @@ are. Settings are chosen on validation samples, method by method, over seeds tha
 looks at the test samples once. Comparisons are paired over seeds and corrected by Holm for their number within a study.
 Figures are mean ± standard deviation over seeds; the run of each seed is in the store, and in the study's HTML page.
 """
+BORDER = "†"
 MARK = "<!-- study {name} -->"
 
 
@@ -123,11 +124,21 @@ def _method_rows(grid: StudyGrid, rows: pd.DataFrame) -> str:
     head = ["method", "chosen", "seeds", *(measure.name for measure in measures)]
     lines = []
     for row in rows.to_dict("records"):
-        chosen = ", ".join(f"{name} {value}" for name, value in json.loads(row["settings"]).items()) or "–"
+        chosen = ", ".join(
+            f"{name} {value}" + BORDER * is_on_border(grid.study.grid_of(row["method"])[name], value)
+            for name, value in json.loads(row["settings"]).items()
+        )
         seeds = f"{row['seeds']}" + (f" ({row['failed']} failed)" if row["failed"] else "")
         cells = [spread(row[measure.name], row[f"{measure.name}_std"]) for measure in measures]
-        lines.append([f"`{row['method']}`", chosen, seeds, *cells])
-    return _table(head, lines)
+        lines.append([f"`{row['method']}`", chosen or "–", seeds, *cells])
+    note = f"\n\n{BORDER}: at the border of what was tried: a better one may lie beyond."
+    return _table(head, lines) + (note if any(BORDER in line[1] for line in lines) else "")
+
+
+def is_on_border(tried: Sequence[object], value: object) -> bool:
+    """Whether a chosen number is the least or the largest of three or more that were tried."""
+    numbers = [other for other in tried if isinstance(other, int | float)]
+    return len(numbers) > 2 and value in (min(numbers), max(numbers))
 
 
 def _comparison_rows(rows: pd.DataFrame) -> str:

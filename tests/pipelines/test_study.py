@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -18,7 +19,8 @@ from pipelines import study_cells
 from pipelines.questions.efficiency import Efficiency
 from pipelines.study_cells import FAILED, TEST, VALIDATION, StudyGrid, load_result, run_cell
 from pipelines.study_file import load_study
-from pipelines.study_report import merged, write_report
+from pipelines.study_pictures import _leave_out_the_far
+from pipelines.study_report import is_on_border, merged, write_report
 from pipelines.study_run import run_one, run_studies, work_side_by_side
 from pipelines.study_summary import cell_table, comparison_table
 from tests.pipelines.study_files import SMALL_STUDY
@@ -185,6 +187,23 @@ def test_a_page_keeps_the_sections_of_other_studies():
     assert "## A" in second
     assert "## B" not in second
     assert merged(second, {}) == second
+
+
+def test_a_setting_at_the_border_of_its_grid_is_marked():
+    assert is_on_border((0.1, 0.2, 0.4), 0.4)
+    assert not is_on_border((0.1, 0.2, 0.4), 0.2)
+    assert not is_on_border((0.1, 0.2), 0.2)  # two values have nothing between
+    assert not is_on_border(("a", "b", "c"), "a")
+
+
+def test_a_method_far_from_all_others_does_not_press_them_together():
+    from matplotlib.figure import Figure
+
+    panel = Figure().subplots()
+    near = [np.array([0.90, 0.91]), np.array([0.92, 0.93]), np.array([0.91, 0.92]), np.array([0.93, 0.94])]
+    _leave_out_the_far(panel, [*near, np.array([0.1, 0.2])])
+    assert panel.get_xlim() == pytest.approx((0.90 - 0.006, 0.94 + 0.006))
+    assert [text.get_text() for text in panel.texts] == ["← 0.15"]
 
 
 def test_a_damaged_cell_is_named(quick: StudyGrid):
