@@ -52,7 +52,7 @@ def run_one(grid: StudyGrid, data: str, method: str, seed: int) -> Cell:
 
 
 def _forget(grid: StudyGrid, fresh: bool, retry_failed: bool) -> None:
-    """Delete cells that are to run again; a trial that goes takes along the test cells that it was chosen by."""
+    """Delete cells that are to run again. Where a trial then changes a choice, its test cells are other ones."""
 
     def goes(cell: Cell) -> bool:
         result = load_result(cell)
