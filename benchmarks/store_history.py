@@ -1,6 +1,7 @@
 """Whether history slows queries: each one on one snapshot, in a store of few snapshots and in one of many.
 
-    python benchmarks/store_history.py [--snapshots 200] [--edges 20000] [--rounds 9] [--plot FILE.png]
+    python benchmarks/store_history.py [--snapshots 200] [--edges 20000] [--rounds 9] [--only QUERY ...]
+        [--plot FILE.png]
 
 Two embedded servers of their own, side by side, and every query asked of one and then of the other, so that a busy
 machine slows both. The small store has two snapshots, one of each of two stages, which some queries compare; the large
@@ -88,10 +89,10 @@ def goes_through_time(name: str) -> bool:
     return {"graph_id", "stage_id", "neuron_set_id"}.isdisjoint(load_query(name).params)
 
 
-def measure(small: GraphStore, large: GraphStore, round_count: int) -> pd.DataFrame:
+def measure(small: GraphStore, large: GraphStore, names: list[str], round_count: int) -> pd.DataFrame:
     """Median, lowest and highest milliseconds of every query in both stores, and the growth from round to round."""
     rows = []
-    for name in query_names():
+    for name in names:
         asked = [question(store, name, known_parameters(store)) for store in (small, large)]
         if None in asked:
             print(f"{name}: not asked, it needs other parameters", flush=True)
@@ -136,6 +137,7 @@ def main() -> None:
     parser.add_argument("--snapshots", type=int, default=200)
     parser.add_argument("--edges", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", nargs="+", choices=query_names(), metavar="QUERY", help="by default all")
     parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
     sparse = sparsify(make_graph(arguments.edges), edge_mass=1.0)
@@ -146,7 +148,7 @@ def main() -> None:
             _, connection = stack.enter_context(server_of_its_own())
             stores.append(stack.enter_context(GraphStore.open(connection)))
             fill(stores[-1], sparse, snapshot_count)
-        table = measure(*stores, arguments.rounds)
+        table = measure(*stores, arguments.only or list(query_names()), arguments.rounds)
     if arguments.plot:
         plot(table, arguments.snapshots, arguments.plot)
     slowed = table[~table["through time"] & (table["growth"] > 1.2)]
