@@ -110,5 +110,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "" if value != value else f"{value:.6g}"
     if isinstance(value, list):
-        return " → ".join(f"{part:.3g}" if isinstance(part, float) else str(part) for part in value)
+        is_numbers = all(isinstance(part, float) for part in value)
+        return " ".join(f"{part:.3g}" for part in value) if is_numbers else " → ".join(map(str, value))
     return str(value)

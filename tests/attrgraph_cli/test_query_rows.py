@@ -43,6 +43,11 @@ def test_a_table_with_room_is_one():
     assert "run/" + "x" * 40 in text
 
 
+def test_paths_have_arrows_and_curves_have_none():
+    table = pd.DataFrame({"neurons": [["input/1", "fc1/0"]], "curve": [[0.25, 1.0]]})
+    assert shown(table, 80, Format.rows).splitlines()[1:3] == ["neurons  input/1 → fc1/0", "curve    0.25 1"]
+
+
 @pytest.mark.parametrize("width", [50, 200])
 def test_no_rows_are_a_table_of_names(width):
     text = shown(TABLE.head(0), width)
