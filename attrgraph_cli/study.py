@@ -41,8 +41,8 @@ def study(
     from pipelines.study_run import run_studies
 
     console = Console() if sys.stdout.isatty() else Console(width=160)
-    if output.suffix != ".md" or not output.absolute().parent.is_dir():
-        raise AttrGraphError(f"--output is {output}; it is a .md file in a folder that is there")
+    if output.suffix != ".md" or output.is_dir():
+        raise AttrGraphError(f"--output is {output}; it is the path of a .md file")
     studies = [_form(found, quick, data) for found in load_studies(files).values()]
     with console.status("checking the studies"):
         grids = [StudyGrid(found) for found in studies]

@@ -19,7 +19,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def study(*arguments: str) -> str:
-    result = CliRunner().invoke(app, ["study", "small.yaml", "--output", "page.md", *arguments], catch_exceptions=False)
+    result = CliRunner().invoke(
+        app, ["study", "small.yaml", "--output", "docs/page.md", *arguments], catch_exceptions=False
+    )
     assert result.exit_code == 0
     return result.stdout
 
@@ -34,8 +36,8 @@ def test_a_quick_study_makes_no_claims(folder: Path):
     shown = study("--quick", "--no-record")
     assert "study small: 8 of 8" in shown
     assert "quick: no claims" in shown
-    assert "**Quick: no claims.**" in (folder / "page.md").read_text(encoding="utf-8")
-    assert (folder / "pictures" / "study_small.png").is_file()
+    assert "**Quick: no claims.**" in (folder / "docs" / "page.md").read_text(encoding="utf-8")
+    assert (folder / "docs" / "pictures" / "study_small.png").is_file()
     assert (folder / "runs" / "study-small" / "report.html").is_file()
     again = study("--quick", "--no-record")  # nothing is trained again
     assert again.count("of 8") == 1
@@ -45,7 +47,7 @@ def test_a_quick_study_makes_no_claims(folder: Path):
     ("arguments", "message"),
     [
         (["--data", "mnist"], "study 'small' has no data 'mnist'; it has digits"),
-        (["--output", "nowhere/page.md"], r"--output is nowhere/page.md; it is a \.md file in a folder that is there"),
+        (["--output", "page.html"], r"--output is page.html; it is the path of a \.md file"),
         (["missing.yaml"], "cannot read the study file missing.yaml: No such file or directory"),
     ],
 )
