@@ -43,8 +43,8 @@ class Limits(Question):
     asks = "Do gradients vanish, does the learning rate decide, do updates wait, and what do peers change of it?"
     measures = (
         Measure("accuracy", "of the test samples, at equal compute", is_tested=True),
-        Measure("rate_loss", "mean validation accuracy lost by a rate too small or too large by the factor; what hardly "
-                "learns has little to lose", larger_is_better=False, is_tested=True),
+        Measure("rate_loss", "mean validation accuracy lost by a rate too small or too large by the factor; what "
+                "hardly learns has little to lose", larger_is_better=False, is_tested=True),
         Measure("growth_at_start", "factor by which the gradient's signal grows a layer down, before training"),
         Measure("growth_at_end", "the same after it; below 1 it vanishes"),
         Measure("waits_for", "layers whose forward and backward a layer's update waits for, mean of those that train",
