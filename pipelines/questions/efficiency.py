@@ -34,8 +34,12 @@ class Efficiency(Question):
         Measure("accuracy", "of the test samples, at equal compute", is_tested=True),
         *COSTS,
         Measure("epochs", "within the compute"),
-        Measure("gflops_to_target", "10^9 FLOPs until validation reaches the target accuracy", larger_is_better=False),
-        Measure("seconds_to_target", "seconds until then", larger_is_better=False),
+        Measure(
+            "gflops_to_target",
+            "10^9 FLOPs until validation reaches the target, of seeds that do",
+            larger_is_better=False,
+        ),
+        Measure("seconds_to_target", "seconds until then, of these seeds", larger_is_better=False),
     )
     settings = TUNABLE
     Options: ClassVar[type[BaseModel]] = Options
