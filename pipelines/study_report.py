@@ -23,14 +23,15 @@ HEAD = """# The study
 Written by `attrgraph study studies/*.yaml`, a section a study; a command leaves the sections of other studies as they
 are. Settings are chosen on validation samples, method by method, over seeds that the test does not have; each cell
 looks at the test samples once. Comparisons are paired over seeds and corrected by Holm for their number within a study.
-Figures are mean ± standard deviation over seeds; the run of each seed is in the store, and in the study's HTML page.
+Figures are mean ± standard deviation over seeds. Each seed's own, with the id of its run in the store, stand in
+`study_cells/<study>.csv` and in the study's HTML page.
 """
 BORDER = "†"
 MARK = "<!-- study {name} -->"
 
 
 def write_report(grids: Sequence[StudyGrid], page: Path) -> list[Path]:
-    """Write the sections of studies into a Markdown page, their pictures beside it, and their pages in HTML.
+    """Write the sections of studies into a Markdown page, pictures and tables of cells beside it, and pages in HTML.
 
     Gives what was written. Raises AttrGraphError where a study has no finished cell.
     """
@@ -50,8 +51,9 @@ def write_report(grids: Sequence[StudyGrid], page: Path) -> list[Path]:
             *(f"{measure.name}: {measure.meaning}" for measure in _shown(grid)),
         ]
         write_atomically(html_page, page_of(grid, f"Study: {grid.study.name}", words, tables, trial_table(grid)))
-        cells.to_csv(study_folder(grid.study.name) / "cells.csv", index=False)
-        written += [picture, html_page]
+        table = page.parent / "study_cells" / f"{grid.study.name}.csv"
+        write_atomically(table, cells.to_csv(index=False))
+        written += [picture, table, html_page]
     before = page.read_text(encoding="utf-8") if page.exists() else ""
     write_atomically(page, merged(before, sections))
     return written

@@ -166,7 +166,7 @@ def test_a_killed_study_loses_its_running_cells_alone(file: Path, monkeypatch: p
 
 def test_the_report_of_a_quick_form_makes_no_claims(quick: StudyGrid, tmp_path: Path):
     run_studies([quick.study])
-    page, picture, html = write_report([quick], tmp_path / "study.md")
+    page, picture, table, html = write_report([quick], tmp_path / "study.md")
     text = page.read_text(encoding="utf-8")
     assert "**Quick: no claims.** 2 methods, 1 data set, 2 seeds, 1 tuning seed;" in text
     assert "verdict" not in text
@@ -174,6 +174,8 @@ def test_the_report_of_a_quick_form_makes_no_claims(quick: StudyGrid, tmp_path: 
     assert f"{cells[cells['method'] == 'full']['accuracy'].mean():.4f}" in text
     assert all(run_id in html.read_text(encoding="utf-8") for run_id in cells["run_id"])
     assert picture.read_bytes().startswith(b"\x89PNG")
+    assert table == tmp_path / "study_cells" / "small.csv"
+    assert pd.read_csv(table)["run_id"].tolist() == cells["run_id"].tolist()
     # From any figure to its run: the id is spelt by the page.
     row = cells.iloc[0]
     assert row["run_id"] == f"study_small-digits-{row['method']}-seed-{row['seed']}-{row['config_hash']}"
