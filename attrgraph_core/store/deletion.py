@@ -4,7 +4,8 @@ import uuid
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.database import Database
-from attrgraph_core.store.graph_writer import DELETE_BATCH, delete_content, overtaken
+from attrgraph_core.store.graph_lanes import overtaken
+from attrgraph_core.store.graph_writer import DELETE_BATCH, delete_content
 
 
 def delete_run(database: Database, run_id: str) -> int:

@@ -3,16 +3,11 @@
 A graph is `writing` from its first statement to its last, and only `complete` ones are read. Batches are transactions
 of their own; a writer killed between two of them leaves a graph that nobody sees and that the next writer replaces.
 Each writer has a token: one that was overtaken by another notices at its next batch and gives up.
-
-Edges, which are nearly all of it, are written in two transactions at a time: while the server works on one batch the
-next is packed and sent, and two processors work on both.
 """
 
 import hashlib
-import threading
 import uuid
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +15,13 @@ import pandas as pd
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.sparsify import SparseGraph
-from attrgraph_core.store.batches import edge_batches, slices, state_batches
+from attrgraph_core.store.batches import slices
 from attrgraph_core.store.database import Database
+from attrgraph_core.store.graph_lanes import overtaken, write_content
 from attrgraph_core.store.queries import load_query
 
 DELETE_BATCH = 20_000
 HASHED_ROWS = 100_000
-LANES = 2  # of query write_edges
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,6 @@ def write_graph(
     """Write a graph of a snapshot that is there, or replace it; nothing is written where the same one is complete.
 
     `origin` is what the graph is kept with beside its content: run_id, and imported_from.
-
     Raises AttrGraphError where another writer takes over, or what was found in the end is not what was written.
     """
     new_hash = content_hash(sparse)
@@ -77,9 +71,7 @@ def write_graph(
     )
     if begun[0]["has_content"]:
         delete_content(database, graph_id, writer)
-    for batch in state_batches(sparse.graph.neurons):
-        _write_batch(database, "write_states", graph_id, writer, len(batch["layers"]), run_id=origin["run_id"], **batch)
-    _write_edges(database, sparse, graph_id, writer)
+    write_content(database, sparse, graph_id, writer, str(origin["run_id"]))
     node_count, edge_count = len(sparse.graph.neurons), len(sparse.graph.edges)
     rows = database.write(
         "complete_graph",
@@ -121,37 +113,3 @@ def _properties(sparse: SparseGraph) -> dict[str, Any]:
         "max_edges_per_neuron": sparse.max_edges_per_neuron,
         "total_edge_count": sparse.total_edge_count,
     }
-
-
-def _write_batch(database: Database, query: str, graph_id: str, writer: str, count: int, **columns: Any) -> None:
-    if database.write(query, graph_id=graph_id, writer=writer, **columns)[0]["written"] != count:
-        raise overtaken(graph_id)
-
-
-def _write_edges(database: Database, sparse: SparseGraph, graph_id: str, writer: str) -> None:
-    """Write the edges in two transactions at a time, each with a lock of its own; what one raises ends both."""
-    batches, taking, stopped = edge_batches(sparse), threading.Lock(), threading.Event()
-
-    def write(lane: int) -> None:
-        while not stopped.is_set():
-            with taking:
-                batch = next(batches, None)
-            if batch is None:
-                return
-            _write_batch(database, "write_edges", graph_id, writer, len(batch["weights"]), lane=lane, **batch)
-
-    with ThreadPoolExecutor(LANES) as pool:
-        lanes = [pool.submit(write, lane) for lane in range(LANES)]
-        try:
-            for done in as_completed(lanes):
-                done.result()
-        finally:
-            stopped.set()
-
-
-def overtaken(graph_id: str) -> AttrGraphError:
-    """What a process raises that another one took a graph from."""
-    return AttrGraphError(
-        f"another process began to write graph {graph_id}, or deletes it, and this one gave up; let one process write "
-        "a run"
-    )

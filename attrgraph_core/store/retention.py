@@ -13,7 +13,8 @@ import pandas as pd
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.database import Database
-from attrgraph_core.store.graph_writer import delete_content, overtaken
+from attrgraph_core.store.graph_lanes import overtaken
+from attrgraph_core.store.graph_writer import delete_content
 from attrgraph_core.store.queries import load_query
 
 BEST_BY = ("accuracy", "loss")

@@ -6,7 +6,7 @@ import pytest
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.sparsify import sparsify
-from attrgraph_core.store import batches, graph_writer
+from attrgraph_core.store import batches, graph_lanes, graph_writer
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.graph_store import GraphStore
 
@@ -100,7 +100,7 @@ with GraphStore.open(connection) as store:
     with pytest.raises(AttrGraphError, match="no complete graph"):
         store.query("top_influential_neurons", graph_id=graph_id)
     half = store.run_cypher("MATCH (s:NeuronState {graph_id: $id})-[e]->(:NeuronState) RETURN e", {"id": graph_id})
-    assert len(half) == 2
+    assert len(half) in (2, 3, 4)  # a batch, and that of the other lane where it came that far
     store.save(graph, run_id=run_id, stage=1, epoch=0, edge_mass=1.0)
     assert len(store.graph(graph_id).edges) == 5
 
@@ -108,16 +108,16 @@ with GraphStore.open(connection) as store:
 @pytest.mark.usefixtures("small_batches")
 def test_a_writer_that_was_overtaken_gives_up(store, run_id, graph, scaled, monkeypatch):
     """The other one begins after this one's first batch of edges, and completes."""
-    whole = graph_writer._write_batch
+    whole = graph_lanes._write_batch
     place = {"run_id": run_id, "stage": 1, "epoch": 0, "edge_mass": 1.0}
 
     def overtaken(database, query, *arguments, **columns):
         whole(database, query, *arguments, **columns)
         if query == "write_edges":
-            monkeypatch.setattr(graph_writer, "_write_batch", whole)
+            monkeypatch.setattr(graph_lanes, "_write_batch", whole)
             store.save(scaled(3.0), **place)
 
-    monkeypatch.setattr(graph_writer, "_write_batch", overtaken)
+    monkeypatch.setattr(graph_lanes, "_write_batch", overtaken)
     with pytest.raises(AttrGraphError, match="another process began to write"):
         store.save(graph, **place)
     found = store.graph(f"{run_id}/stage_1/epoch_0/deeplift/label")
