@@ -67,6 +67,11 @@ def test_plan_matches_the_header(neo4j_driver, name):
         assert found == []
 
 
+def test_sizes_are_counted_and_the_newest_graph_is_of_the_run_that_is_asked(store):
+    assert rows(store.query("graph_sizes", run_id=RUN))[-1] == (GRAPH, 5, 5)
+    assert store.query("latest_graph", run_id=RUN)["graph_id"].tolist() == [GRAPH]
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("schema/")])
 def test_a_query_is_one_statement_and_a_limit_has_an_order_before_it(name):
     query = load_query(name)
