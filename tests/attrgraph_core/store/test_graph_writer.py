@@ -100,7 +100,7 @@ with GraphStore.open(connection) as store:
     with pytest.raises(AttrGraphError, match="no complete graph"):
         store.query("top_influential_neurons", graph_id=graph_id)
     half = store.run_cypher("MATCH (s:NeuronState {graph_id: $id})-[e]->(:NeuronState) RETURN e", {"id": graph_id})
-    assert len(half) in (2, 3, 4)  # a batch, and that of the other lane where it came that far
+    assert 0 < len(half) < 5  # a batch, and that of the other lane where it came that far
     store.save(graph, run_id=run_id, stage=1, epoch=0, edge_mass=1.0)
     assert len(store.graph(graph_id).edges) == 5
 
