@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from attrgraph_core.attribution.sources import Sources, pad_by_values, pads_by_values
 from attrgraph_core.attribution.structure import Layer
 
-ELEMENTS_AT_ONCE = 1 << 24  # of the largest tensor of a chunk: 64 MiB in float32
+ELEMENTS_AT_ONCE = 1 << 18  # of the largest tensor of a chunk: 1 MiB in float32 stays near the processor
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -60,7 +60,7 @@ def contract_edges(
         part = tuple(Term(term.source[rows], term.target[rows], term.weight) for term in terms)
         edges = edges_per_sample(layer, part, rows_per_sample)
         signed = signed + edges.sum(dim=0)
-        absolute_sum = absolute_sum + torch.linalg.vector_norm(edges, ord=1, dim=0)
+        absolute_sum = absolute_sum + edges.abs_().sum(dim=0)  # many times faster than vector_norm
     return signed, absolute_sum
 
 
@@ -76,8 +76,7 @@ def junction_edges(layer: Layer, shares: list[Tensor], rows_per_sample: int = 1)
     `shares` has for each operand, broadcast to the junction's shape, what of the score flows through it (rows, ...).
     """
     edges = torch.stack([layer.neurons.sum(share) for share in shares], dim=2)
-    edges = edges.unflatten(0, (-1, rows_per_sample)).sum(dim=1)
-    return edges * (layer.sources.neurons >= 0).to(edges)
+    return sums_by_sample(edges, rows_per_sample) * (layer.sources.neurons >= 0).to(edges)
 
 
 def embedding_edges(layer: Layer, share: Tensor, rows_per_sample: int = 1) -> Tensor:
@@ -85,8 +84,13 @@ def embedding_edges(layer: Layer, share: Tensor, rows_per_sample: int = 1) -> Te
 
     `share` (rows, ..., features) is what of the score flows through each feature of each token.
     """
-    by_token = share.flatten(1, -2).unflatten(0, (-1, rows_per_sample)).sum(dim=1)
+    by_token = sums_by_sample(share.flatten(1, -2), rows_per_sample)
     return _group(by_token.transpose(1, 2), layer.sources)
+
+
+def sums_by_sample(values: Tensor, rows_per_sample: int) -> Tensor:
+    """The sums of each sample's rows, (samples, ...)."""
+    return values if rows_per_sample == 1 else values.unflatten(0, (-1, rows_per_sample)).sum(dim=1)
 
 
 def _edges(layer: Layer, term: Term, rows_per_sample: int) -> Tensor:
@@ -203,15 +207,17 @@ def _taps(read: Tensor, put: Tensor, module: nn.Module, padding: tuple[int, ...]
 
 def _padded(read: Tensor, put: Tensor, module: nn.Module, padding: tuple[int, ...]) -> Tensor:
     """`read` with `padding` zeros before it, and after it as many as taps reach from the positions of `put`."""
-    kernel, stride, dilation = module.kernel_size, module.stride, module.dilation
-    spans = [
-        (size - 1) * step + (width - 1) * gap + 1
-        for size, step, width, gap in zip(put.shape[2:], stride, kernel, dilation, strict=True)  # type: ignore[arg-type]
-    ]
+    spans = [_span(size, module, dimension) for dimension, size in enumerate(put.shape[2:])]
     amounts: list[int] = []
     for size, span, before in zip(reversed(read.shape[2:]), reversed(spans), reversed(padding), strict=True):
         amounts += [before, max(0, span - size - before)]
     return nn.functional.pad(read, amounts)
+
+
+def _span(size: int, module: nn.Module, dimension: int) -> int:
+    """How many elements along a dimension the taps reach from `size` positions."""
+    stride, width, gap = (part[dimension] for part in (module.stride, module.kernel_size, module.dilation))  # type: ignore[index]
+    return int((size - 1) * stride + (width - 1) * gap + 1)
 
 
 def _tap_places(put: Tensor, module: nn.Module) -> Iterator[tuple[slice, ...]]:
@@ -245,7 +251,7 @@ def _element_edges(layer: Layer, term: Term, rows_per_sample: int) -> Tensor:
     weight = layer.weight() if term.weight is None else term.weight
     source = pad_by_values(term.source, module)
     sent = _sent_back(layer, weight, source, term.target)
-    edges = (sent * source.unsqueeze(1)).flatten(2).unflatten(0, (-1, rows_per_sample)).sum(dim=1)
+    edges = sums_by_sample((sent * source.unsqueeze(1)).flatten(2), rows_per_sample)
     return _group(edges, layer.sources)
 
 
@@ -297,31 +303,45 @@ def _element_sum(layer: Layer, term: Term) -> Tensor:
     weight = layer.weight() if term.weight is None else term.weight
     source = pad_by_values(term.source, module)
     padding = (0,) * (weight.dim() - 2) if pads_by_values(module) else _zero_padding(module)
-    padded = _padded(source, term.target, module, padding)
-    # Samples last: positions then are rows of memory, and their products need no further copy.
-    reads = torch.stack([tap.flatten(1, -2) for tap in _tap_views(_samples_last(padded), term.target, module)], dim=1)
-    reads = reads.flatten(0, 1)  # (channels and taps, positions, samples)
-    targets = _samples_last(term.target).flatten(1, -2)
-    met = torch.bmm(targets.transpose(0, 1), reads.permute(1, 2, 0)).flatten(1)  # (positions, targets and taps)
-    met.mul_(weight.reshape(-1))
-    by_tap = met.t().reshape(*weight.shape[:2], -1, *term.target.shape[2:])
-    total = source.new_zeros(weight.shape[0], *padded.shape[1:])
-    for number, place in enumerate(_tap_places(term.target, module)):
-        total[(slice(None), slice(None), *place)] += by_tap[:, :, number]
+    padded = _samples_last(_padded(source, term.target, module, padding))
+    total = source.new_zeros(weight.shape[0], *padded.shape[:-1])
+    # A few rows of positions at a time, whose tensors stay near the processor.
+    size = max(1, ELEMENTS_AT_ONCE // term.target[:, :, 0].numel())
+    for start, put in enumerate(term.target.split(size, dim=2)):
+        first = start * size * module.stride[0]
+        span = slice(first, first + _span(put.shape[2], module, 0))
+        _add_element_edges(total[:, :, span], padded[:, span], put, weight, module)
     for dimension, (start, size) in enumerate(zip(padding, source.shape[2:], strict=True), start=2):
         total = total.narrow(dimension, start, size)
     return _group(total.flatten(1).unsqueeze(0), layer.sources)[0]
 
 
+def _add_element_edges(total: Tensor, read: Tensor, put: Tensor, weight: Tensor, module: nn.Module) -> None:
+    """Add to `total` (targets, channels, ...) the edges of what is read (channels, ..., samples) by `put`."""
+    # Samples last: positions then are rows of memory, and their products need no further copy.
+    targets = _samples_last(put).flatten(1, -2)
+    reads = _windows(read, put, module).reshape(-1, *targets.shape[1:])  # (channels and taps, positions, samples)
+    met = torch.bmm(targets.transpose(0, 1), reads.permute(1, 2, 0)).flatten(1)  # (positions, targets and taps)
+    met.mul_(weight.reshape(-1))
+    by_tap = met.t().reshape(*weight.shape[:2], -1, *put.shape[2:])
+    for number, place in enumerate(_tap_places(put, module)):
+        total[(slice(None), slice(None), *place)] += by_tap[:, :, number]
+
+
+def _windows(read: Tensor, put: Tensor, module: nn.Module) -> Tensor:
+    """A view of `read` (channels, ..., samples): what each tap meets, (channels, taps ..., positions ..., samples)."""
+    channel, *steps, sample = read.stride()
+    gaps, strides = (
+        [step * part for step, part in zip(steps, parts, strict=True)]  # type: ignore[arg-type]
+        for parts in (module.dilation, module.stride)
+    )
+    shape = (len(read), *module.kernel_size, *put.shape[2:], read.shape[-1])  # type: ignore[misc]
+    return read.as_strided(shape, (channel, *gaps, *strides, sample))
+
+
 def _samples_last(values: Tensor) -> Tensor:
     """(channels, ..., samples), as one transposed copy of a matrix: a permutation of more dimensions is slow."""
     return values.flatten(1).t().contiguous().unflatten(0, values.shape[1:])
-
-
-def _tap_views(values: Tensor, put: Tensor, module: nn.Module) -> Iterator[Tensor]:
-    """What each tap meets of padded values (channels, ..., samples)."""
-    for place in _tap_places(put, module):
-        yield values[(slice(None), *place)]
 
 
 # Sums over samples without the edges of each

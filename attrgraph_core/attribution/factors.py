@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from attrgraph_core.attribution.contraction import Term
+from attrgraph_core.attribution.contraction import Term, sums_by_sample
 from attrgraph_core.attribution.method import Method
 from attrgraph_core.attribution.network_pass import LayerRecord, Recording
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
@@ -154,7 +154,7 @@ def input_total(
     total = torch.zeros_like(explained)
     for own in layers:
         if own.layer.name in readers:
-            total = total + own.by_neuron.sum(dim=1).unflatten(0, (len(explained), -1)).sum(dim=1)
+            total = total + sums_by_sample(own.by_neuron.sum(dim=1), len(own.gradient) // len(explained))
     return total - absorbed
 
 
@@ -163,9 +163,10 @@ def _product_per_sample(shift: Tensor, gradient: Tensor) -> Tensor:
     shape = [1] * (gradient.dim() - shift.dim()) + list(shift.shape)
     alike = [place for place in range(1, gradient.dim()) if shape[place] == 1 and gradient.shape[place] > 1]
     if alike:
-        return per_sample(shift * gradient.sum(dim=alike, keepdim=True))
-    whole = shift.expand_as(gradient).reshape(len(gradient), 1, -1)
-    return (whole @ gradient.reshape(len(gradient), -1, 1)).flatten()
+        gradient = gradient.sum(dim=alike, keepdim=True)
+    if shape[0] == 1:
+        return gradient.flatten(1) @ shift.flatten()
+    return (shift.reshape(len(gradient), 1, -1) @ gradient.reshape(len(gradient), -1, 1)).flatten()
 
 
 def per_sample(tensor: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from attrgraph_core.attribution.contraction import Term, contract_edges, embedding_edges, junction_edges
+from attrgraph_core.attribution.contraction import Term, contract_edges, embedding_edges, junction_edges, sums_by_sample
 from attrgraph_core.attribution.factors import Factors, LayerFactors, per_sample
 from attrgraph_core.attribution.structure import INPUT, Layer, NetworkStructure
 from attrgraph_core.errors import AttrGraphError
@@ -41,7 +41,7 @@ class Sums:
         at_input = factors.input_attribution
         if at_input is not None:
             at_input = structure.input_map.sum(_rows(at_input, samples, count))
-            at_input = _by_sample(at_input, len(at_input) // len(explained))
+            at_input = sums_by_sample(at_input, len(at_input) // len(explained))
         for layer_factors in factors.layers:
             tokens = self._add_layer(layer_factors, samples, count, absolute)
             if tokens is not None:  # what tokens get is what their embeddings get
@@ -58,7 +58,7 @@ class Sums:
         """Add a layer; gives what each input token got, where the layer embeds tokens."""
         layer = own.layer
         rows = len(own.gradient) // count
-        of_neuron = _by_sample(_rows(own.by_neuron, samples, count), rows)
+        of_neuron = sums_by_sample(_rows(own.by_neuron, samples, count), rows)
         _add(self.attributions, layer.name, of_neuron.sum(dim=0), _absolute_sum(of_neuron))
         if own.stabilised is not None:
             kept = _rows(own.stabilised, samples, count).sum(dim=0)
@@ -198,14 +198,9 @@ def _rows(values: Tensor, samples: slice, count: int) -> Tensor:
     return values[samples.start * rows : samples.stop * rows]
 
 
-def _by_sample(values: Tensor, rows: int) -> Tensor:
-    """The sums of each sample's rows, (samples, ...)."""
-    return values if rows == 1 else values.unflatten(0, (-1, rows)).sum(dim=1)
-
-
 def _absolute_sum(values: Tensor) -> Tensor:
-    """Sums of absolute values over samples, without a tensor of them."""
-    return torch.linalg.vector_norm(values, ord=1, dim=0)
+    """Sums of absolute values over samples."""
+    return values.abs().sum(dim=0)  # many times faster than vector_norm over the first dimension
 
 
 def _add(total: dict[str, Pair], name: str, signed: Tensor, absolute: Tensor | None) -> None:
