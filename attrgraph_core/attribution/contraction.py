@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from attrgraph_core.attribution.sources import Sources, pad_by_values, pads_by_values
 from attrgraph_core.attribution.structure import Layer
 
-ELEMENTS_AT_ONCE = 1 << 18  # of the largest tensor of a chunk: 1 MiB in float32 stays near the processor
+# Elements of the largest tensor of a chunk: 1 MiB in float32 stays near a processor; a GPU wants much at once.
+ELEMENTS_AT_ONCE = 1 << 18
+ELEMENTS_AT_ONCE_ON_GPU = 1 << 24
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -53,7 +55,7 @@ def contract_edges(
     if _factorises(layer, terms, rows_per_sample):
         return _sum_over_samples(layer, terms), _sum_over_samples(layer, _absolute(layer, terms))
     samples = len(terms[0].source) // rows_per_sample
-    size = max(1, ELEMENTS_AT_ONCE // max(1, _elements_per_sample(layer, terms[0], rows_per_sample)))
+    size = max(1, _elements_at_once(terms[0]) // max(1, _elements_per_sample(layer, terms[0], rows_per_sample)))
     signed = absolute_sum = torch.zeros((), dtype=terms[0].source.dtype, device=terms[0].source.device)
     for start in range(0, samples, size):
         rows = slice(start * rows_per_sample, (start + size) * rows_per_sample)
@@ -306,7 +308,7 @@ def _element_sum(layer: Layer, term: Term) -> Tensor:
     padded = _samples_last(_padded(source, term.target, module, padding))
     total = source.new_zeros(weight.shape[0], *padded.shape[:-1])
     # A few rows of positions at a time, whose tensors stay near the processor.
-    size = max(1, ELEMENTS_AT_ONCE // term.target[:, :, 0].numel())
+    size = max(1, _elements_at_once(term) // term.target[:, :, 0].numel())
     for start, put in enumerate(term.target.split(size, dim=2)):
         first = start * size * module.stride[0]
         span = slice(first, first + _span(put.shape[2], module, 0))
@@ -440,11 +442,15 @@ def _without_constants(layer: Layer, terms: tuple[Term, ...]) -> tuple[Term, ...
 
 
 def _chunks(layer: Layer, term: Term) -> list[Term]:
-    size = max(1, ELEMENTS_AT_ONCE // max(1, _elements_per_sample(layer, term, 1)))
+    size = max(1, _elements_at_once(term) // max(1, _elements_per_sample(layer, term, 1)))
     return [
         Term(source, target, term.weight)
         for source, target in zip(term.source.split(size), term.target.split(size), strict=True)
     ]
+
+
+def _elements_at_once(term: Term) -> int:
+    return ELEMENTS_AT_ONCE if term.source.device.type == "cpu" else ELEMENTS_AT_ONCE_ON_GPU
 
 
 def _elements_per_sample(layer: Layer, term: Term, rows_per_sample: int) -> int:
