@@ -6,12 +6,13 @@ a failed cell.
 
 from typing import ClassVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.optional import check_installed
 from attrgraph_core.robustness.attack import FGSM, PGD
 from attrgraph_core.robustness.corruptions import corruptions_of
-from attrgraph_core.robustness.ensemble import Ensemble
+from attrgraph_core.robustness.ensemble import EXTRA, Ensemble
 from attrgraph_core.robustness.robust_accuracy import corrupted_accuracy, robust_accuracy, value_range
 from attrgraph_core.study.held_out import HeldOut
 from pipelines.keys_file import Section
@@ -32,6 +33,16 @@ class Options(Section):
     target: float = Field(default=0.93, gt=0, le=1)
     epsilon: float = Field(default=0.1, gt=0)
     ensemble: bool = False
+
+    @field_validator("ensemble")
+    @classmethod
+    def _can_be_had(cls, asked: bool) -> bool:
+        if asked:
+            try:
+                check_installed("art", EXTRA)
+            except AttrGraphError as error:
+                raise ValueError(str(error)) from error
+        return asked
 
 
 class Robustness(Question):

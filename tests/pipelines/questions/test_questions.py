@@ -1,6 +1,7 @@
 """Every study's question on real data, in small; what must hold of its figures whatever they are."""
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,15 @@ def test_robustness_is_measured_at_the_target_and_attacks_only_take():
     stages = type(task.method).model_validate({"stages": [{"epochs": 1}]})
     with pytest.raises(AttrGraphError, match=r"validation accuracy came to 0\.\d+, and not to 1.0"):
         grid.question.train(Task(task.data, task.model, task.training, options, stages, {}, 0))
+
+
+def test_an_ensemble_that_is_not_installed_is_named_before_any_training(monkeypatch):
+    study = load_study(STUDIES / "robustness.yaml")
+    assert StudyGrid(study).options.ensemble
+    monkeypatch.setitem(sys.modules, "art", None)
+    with pytest.raises(AttrGraphError, match=r"robustness\.yaml:15: .*pip install 'attrgraph\[robustness\]'"):
+        StudyGrid(study)
+    assert not StudyGrid(study.as_quick()).options.ensemble
 
 
 def test_repair_of_a_backdoor():
