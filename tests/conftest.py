@@ -9,6 +9,7 @@ from pathlib import Path
 
 import neo4j
 import pytest
+from hypothesis import HealthCheck, settings
 from rich.console import Console
 
 from attrgraph_core.store.connection import Connection, resolve_connection, verify
@@ -21,6 +22,10 @@ CONTAINER_PASSWORD = "attrgraph-tests"
 # takes half the processors' time (6 s and not 12).
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 WITHOUT_PLUGINS = {"server.directories.plugins": "no_plugins"}  # a setting: without Graph Data Science a third less
+
+# The same examples each time, however long one takes on a busy machine.
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def explained_by(name, network, inputs, labels):
 
 @pytest.mark.parametrize("network_name", NETWORKS)
 @pytest.mark.parametrize("method", EXACT)
-@settings(max_examples=3, deadline=None, derandomize=True)
+@settings(max_examples=3)
 @given(seed=st.integers(0, 10_000))
 def test_what_is_explained_is_shared_out_to_the_last_digit(method, network_name, seed):
     network, inputs, labels = make_network(network_name, seed)

@@ -154,7 +154,7 @@ def random_network(name: str, draw: Draw) -> tuple[nn.Module, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("name", KINDS)
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_identities_hold_around_every_kind_of_layer(name, data):
     network, inputs, labels = random_network(name, lambda strategy: data.draw(strategy))

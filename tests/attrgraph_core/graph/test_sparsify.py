@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from attrgraph_core.errors import AttrGraphError
@@ -86,7 +86,6 @@ tables = st.integers(1, 6).flatmap(
 
 
 @given(masses=tables, sixteenths=st.integers(1, 16), most=st.integers(1, 7), seed=st.integers(0, 9))
-@settings(deadline=None)
 def test_keeps_what_the_slow_twin_keeps_in_any_order_of_rows(masses, sixteenths, most, seed):
     graph = make_graph(masses)
     shuffled = graph.edges.sample(frac=1, random_state=seed)
@@ -109,8 +108,8 @@ def test_refuses_to_keep_no_edge():
 
 
 def test_a_million_edges_take_seconds():
-    """About half a second on two quiet cores; the bound only catches a loop over edges."""
+    """About half a second of one processor's time; the bound only catches a loop over edges."""
     graph = make_graph(np.random.default_rng(0).random((1000, 1000)).tolist())
-    started = time.perf_counter()
+    started = time.process_time()
     sparsify(graph)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from attrgraph_core.targeting.target_neurons import target_neurons
 from tests.attrgraph_core.targeting.networks import Residual, Words, mlp, neuron_counts, rows_of
 
-QUICK = settings(max_examples=15, deadline=None, derandomize=True)
+QUICK = settings(max_examples=15)
 
 
 def dense_gradients(network: nn.Module, inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
