@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 
 import pytest
 import torch
@@ -204,10 +203,10 @@ def test_compiled_steps_are_those_of_the_eager_model(backend):
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-5)
 
 
-def _worker(rank: int, port: int, folder: str) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+def _worker(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    # They meet at a file: a port that was free may be taken by the time both have started.
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     torch.manual_seed(0)
     network, inputs = mlp([6, 8, 7, 3]), torch.randn(8, 6)
     with target_neurons(network, {"0": [1, 5], "4": [0, 1, 2]}) as targeted:
@@ -223,10 +222,7 @@ def _worker(rank: int, port: int, folder: str) -> None:
 
 
 def test_two_processes_take_the_steps_of_one(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(_worker, (port, str(tmp_path)), nprocs=2)
+    torch.multiprocessing.spawn(_worker, (str(tmp_path),), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     torch.manual_seed(0)
     network, inputs = mlp([6, 8, 7, 3]), torch.randn(8, 6)
