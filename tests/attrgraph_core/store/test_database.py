@@ -37,7 +37,7 @@ def deadlocks(monkeypatch):
             sent.append(time.monotonic())
             whole(self, text, {"rows": parameters["rows"][:1]}).consume()
             if len(sent) <= 2:
-                meeting.wait(30)
+                meeting.wait(120)
         return whole(self, text, parameters)
 
     monkeypatch.setattr(neo4j.ManagedTransaction, "run", run)

@@ -49,7 +49,7 @@ def ask(connection: Connection, query: str) -> list[object]:
 
 def wait_until_gone(process: psutil.Process) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
-        process.wait(20)
+        process.wait(120)
 
 
 def test_a_second_start_finds_the_first(server, home):
@@ -106,7 +106,10 @@ def test_a_statement_reads_no_file_and_no_address(server, url):
 
 def test_browser_answers(server):
     server.start(SILENT)
-    assert "<title>Neo4j Browser</title>" in httpx.get(server.running().browser_url, follow_redirects=True).text
+    assert (
+        "<title>Neo4j Browser</title>"
+        in httpx.get(server.running().browser_url, follow_redirects=True, timeout=60).text
+    )
 
 
 def test_status_tells_sizes_and_files(server):
@@ -175,23 +178,24 @@ def test_two_starts_at_once_give_one_server_on_spare_ports(server):
         "from attrgraph_core.store.embedded.server import EmbeddedServer;"
         f"print(EmbeddedServer(Path(sys.argv[1]), settings={WITHOUT_PLUGINS}).start(Console(quiet=True)).uri)"
     )
+    taken = set()
     with contextlib.ExitStack() as stack:
         for port in (7687, 7474):
             listener = stack.enter_context(socket.socket())
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):  # then somebody else has taken it, which serves as well
+            with contextlib.suppress(OSError):  # another server has it, which may end at any time
                 listener.bind(("127.0.0.1", port))
                 listener.listen()
+                taken.add(port)
         starts = [
             subprocess.Popen([sys.executable, "-c", code, str(server.home)], stdout=subprocess.PIPE, text=True)
             for _ in range(2)
         ]
-        uris = {start.communicate(timeout=120)[0].strip() for start in starts}
+        uris = {start.communicate(timeout=300)[0].strip() for start in starts}
     record = server.running()
     assert [start.returncode for start in starts] == [0, 0]
     assert uris == {record.uri}
-    assert record.bolt_port != 7687
-    assert record.http_port != 7474
+    assert not taken & {record.bolt_port, record.http_port}
     argument = f"@{server.home / 'java.arguments'}"
     assert sum(argument in (each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"])) == 1
 
@@ -214,7 +218,7 @@ print(EmbeddedServer(Path(sys.argv[1]), settings={WITHOUT_PLUGINS}).start(Consol
             )
             for folder in homes
         ]
-        said = [start.communicate(timeout=120) for start in starts]
+        said = [start.communicate(timeout=300) for start in starts]
         assert [start.returncode for start in starts] == [0, 0], said
         assert len({out for out, _ in said}) == 2
         for folder in homes:
@@ -244,12 +248,12 @@ def test_interrupted_start_leaves_no_server(server):
         "EmbeddedServer(Path(sys.argv[1])).start(Console(quiet=True))"
     )
     start = subprocess.Popen([sys.executable, "-c", code, str(server.home)], stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while server.running() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     process = psutil.Process(server.running().pid)
     start.send_signal(signal.SIGINT)
-    assert b"KeyboardInterrupt" in start.communicate(timeout=30)[1]
+    assert b"KeyboardInterrupt" in start.communicate(timeout=120)[1]
     assert not process.is_running()
     assert server.running() is None
 
