@@ -3,11 +3,14 @@
 import contextlib
 import gc
 import os
+import random
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import neo4j
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from rich.console import Console
@@ -26,6 +29,15 @@ WITHOUT_PLUGINS = {"server.directories.plugins": "no_plugins"}  # a setting: wit
 # The same examples each time, however long one takes on a busy machine.
 settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("same")
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    """What a test draws without a seed depends on no test before it, of which there are others in each worker."""
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")
