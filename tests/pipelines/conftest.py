@@ -1,5 +1,9 @@
 """A small experiment in a folder of its own, and a server that the pipeline finds by its environment."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,3 +47,25 @@ def environment_store(neo4j_connection: Connection, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("NEO4J_USER", neo4j_connection.user)
     monkeypatch.setenv("NEO4J_PASSWORD", neo4j_connection.password)
     return neo4j_connection
+
+
+def with_stages(path: Path, stages: str) -> Path:
+    """The experiment file of one seed with other stages."""
+    text = path.read_text(encoding="utf-8").partition("stages:")[0].replace("[0, 1]", "[0]")
+    path.write_text(text + stages, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def run_with_stages(small_experiment: Path, environment_store: Connection) -> Callable[[str], Path]:
+    """`attrgraph run` of the small experiment with other stages, in a process of its own; gives the run's folder."""
+
+    def run(stages: str) -> Path:
+        with_stages(small_experiment, stages)
+        command = [sys.executable, "-m", "attrgraph_cli.main", "run", "small"]
+        finished = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True)
+        assert finished.returncode == 0, finished.stderr + finished.stdout
+        (folder,) = (small_experiment.parents[1] / "runs").glob("small-seed-0-*")
+        return folder
+
+    return run

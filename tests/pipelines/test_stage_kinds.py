@@ -1,9 +1,7 @@
 """Stages of other kinds, with other policies, budgets and ends, through Dagster into Neo4j and back."""
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +15,7 @@ from attrgraph_core.training.models import build_model
 from attrgraph_core.training.weights import load_weights
 from pipelines.experiments import load_experiment
 from pipelines.stage_kind import settings_of, way_of_training
+from tests.pipelines.conftest import with_stages
 
 STAGES = """\
 stages:
@@ -42,9 +41,7 @@ stages:
 def test_a_scaled_rate_and_the_neurons_of_a_kind(small_experiment: Path):
     stages = "stages:\n  - {epochs: 2}\n  - {kind: head, epochs: 1, learning_rate: scaled}\n"
     stages += "  - {kind: top_layers, layers: 2, epochs: 1, learning_rate: 0.5}\n"
-    text = small_experiment.read_text(encoding="utf-8").partition("stages:")[0]
-    small_experiment.write_text(text + stages, encoding="utf-8")
-    experiment = load_experiment(small_experiment)
+    experiment = load_experiment(with_stages(small_experiment, stages))
     data = load_data("digits")
     model = build_model("mlp", {"hidden": [12, 8]}, data, 0)
     full, head, top = experiment.stages
@@ -62,15 +59,8 @@ def test_a_scaled_rate_and_the_neurons_of_a_kind(small_experiment: Path):
 
 
 @pytest.mark.neo4j
-def test_kinds_policies_budgets_and_an_early_end(small_experiment: Path, environment_store: Connection):
-    text = small_experiment.read_text(encoding="utf-8").partition("stages:")[0].replace("[0, 1]", "[0]")
-    small_experiment.write_text(text + STAGES, encoding="utf-8")
-    finished = subprocess.run(
-        [sys.executable, "-m", "attrgraph_cli.main", "run", "small"], env=dict(os.environ), capture_output=True,
-        text=True, timeout=500,
-    )  # fmt: skip
-    assert finished.returncode == 0, finished.stderr + finished.stdout
-    (folder,) = (small_experiment.parents[1] / "runs").glob("small-seed-0-*")
+def test_kinds_policies_budgets_and_an_early_end(run_with_stages: Callable[[str], Path], environment_store: Connection):
+    folder = run_with_stages(STAGES)
 
     def record(name: str) -> dict:
         return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))

@@ -1,9 +1,7 @@
 """Stages that remove, train or mask what a circuit's query returned, and one that recycles, through Dagster."""
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from attrgraph_core.training.weights import load_weights, save_weights
 from pipelines.experiments import load_experiment
 from pipelines.frozen_weights import frozen_that_moved
 from pipelines.records import CheckpointsRecord, NeuronSetRecord, Record
+from tests.pipelines.conftest import with_stages
 
 STAGES = """\
 stages:
@@ -29,21 +28,11 @@ stages:
 """
 
 
-def with_stages(path: Path, stages: str) -> Path:
-    text = path.read_text(encoding="utf-8").partition("stages:")[0].replace("[0, 1]", "[0]")
-    path.write_text(text + stages, encoding="utf-8")
-    return path
-
-
 @pytest.mark.neo4j
-def test_each_kind_moves_what_it_says(small_experiment: Path, environment_store: Connection):
-    with_stages(small_experiment, STAGES)
-    finished = subprocess.run(
-        [sys.executable, "-m", "attrgraph_cli.main", "run", "small"], env=dict(os.environ), capture_output=True,
-        text=True, timeout=500,
-    )  # fmt: skip
-    assert finished.returncode == 0, finished.stderr + finished.stdout
-    (folder,) = (small_experiment.parents[1] / "runs").glob("small-seed-0-*")
+def test_each_kind_moves_what_it_says(
+    run_with_stages: Callable[[str], Path], small_experiment: Path, environment_store: Connection
+):
+    folder = run_with_stages(STAGES)
 
     def record(name: str) -> dict:
         return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))

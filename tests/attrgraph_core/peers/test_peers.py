@@ -29,6 +29,19 @@ def gradients(model, loss):
     return dict(zip(dict(model.named_parameters()), torch.autograd.grad(loss, list(model.parameters())), strict=True))
 
 
+def assert_gradients(found, expected):
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-12)
+
+
+def by_layer(inputs, first, second, lower, upper, error):
+    """Gradients of `network` where these errors are at the outputs of its layers, whose inputs are the first three."""
+    return {
+        "0.weight": lower.T @ inputs, "0.bias": lower.sum(0), "2.weight": upper.T @ first, "2.bias": upper.sum(0),
+        "4.weight": error.T @ second, "4.bias": error.sum(0),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("unified", [True, False])
 def test_meprop_keeps_the_largest_of_a_layers_output_gradient(unified):
     model, (inputs, labels) = network(), batch()
@@ -49,12 +62,7 @@ def test_meprop_keeps_the_largest_of_a_layers_output_gradient(unified):
     upper = kept(error @ model[4].weight * (1 - second**2), 1)  # a quarter of 5
     lower = kept(upper @ model[2].weight * (1 - first**2), 2)  # a quarter of 8
     assert (upper != 0).any(0).sum() == 1 or not unified
-    expected = {
-        "0.weight": lower.T @ inputs, "0.bias": lower.sum(0), "2.weight": upper.T @ first, "2.bias": upper.sum(0),
-        "4.weight": error.T @ second, "4.bias": error.sum(0),
-    }  # fmt: skip
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-12)
+    assert_gradients(found, by_layer(inputs, first, second, lower, upper, error))
 
 
 def test_meprop_of_all_is_backpropagation_and_unified_it_costs_less():
@@ -62,9 +70,7 @@ def test_meprop_of_all_is_backpropagation_and_unified_it_costs_less():
     dense = gradients(model, functional.cross_entropy(model(inputs), labels))
     for unified in (True, False):
         with MeProp(model, 1.0, "4", unified=unified) as peer:
-            found = gradients(model, peer.loss(inputs, labels)[1])
-        for name, value in dense.items():
-            torch.testing.assert_close(found[name], value, rtol=0, atol=1e-12)
+            assert_gradients(gradients(model, peer.loss(inputs, labels)[1]), dense)
     with MeProp(model, 0.25, "4") as peer, counted_flops() as counted:
         peer.loss(inputs, labels)[1].backward()
     # Forward; gradients of 2 of 8 and 1 of 5 rows, of the outputs, and back through 1 of 5 and all 3 rows.
@@ -83,12 +89,7 @@ def test_drtp_projects_the_target():
     one_hot = functional.one_hot(labels, 3).double()
     lower = one_hot @ peer.projection(0, 8).double() * (1 - first**2) / len(labels)
     upper = one_hot @ peer.projection(1, 5).double() * (1 - second**2) / len(labels)
-    expected = {
-        "0.weight": lower.T @ inputs, "0.bias": lower.sum(0), "2.weight": upper.T @ first, "2.bias": upper.sum(0),
-        "4.weight": error.T @ second, "4.bias": error.sum(0),
-    }  # fmt: skip
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-12)
+    assert_gradients(found, by_layer(inputs, first, second, lower, upper, error))
 
 
 def test_drtps_projections_are_fixed_by_the_seed_and_its_step_costs_two_thirds():
