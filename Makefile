@@ -12,7 +12,7 @@ run: install  ## run the main job: EXPERIMENT=digits, or another name of experim
 	$(VENV)/bin/attrgraph run $(EXPERIMENT)
 
 test: install-dev  ## install what the tests need and run them all
-	OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 ui: install  ## Dagster's UI with the lineage; says where Neo4j Browser answers
 	$(VENV)/bin/attrgraph ui

@@ -24,11 +24,27 @@ CONTAINER_PASSWORD = "attrgraph-tests"
 # Servers of tests are started often and do little: without Java's second compiler and with its small collector a start
 # takes half the processors' time (6 s and not 12).
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+os.environ.setdefault("ATTRGRAPH_NEO4J_START_TIMEOUT", "600")  # on a machine with much else to do
 WITHOUT_PLUGINS = {"server.directories.plugins": "no_plugins"}  # a setting: without Graph Data Science a third less
 
 # The same examples each time, however long one takes on a busy machine.
 settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("same")
+
+# From the longest on. A worker that began one of them last would end long after the others.
+SLOWEST_FILES = (
+    "tests/pipelines/test_end_to_end.py", "tests/pipelines/test_checks.py", "tests/pipelines/test_stage_kinds.py",
+    "tests/pipelines/test_surgery_stages.py", "tests/attrgraph_core/store/test_failures.py",
+    "tests/attrgraph_core/store/embedded/test_server.py", "tests/attrgraph_core/store/test_killed_writer.py",
+    "tests/attrgraph_core/store/embedded/test_backup.py", "tests/attrgraph_core/store/archive/test_round_trip.py",
+    "tests/cypher/test_plan_bounds.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files come first, all others in their own order."""
+    place = {name: number for number, name in enumerate(SLOWEST_FILES)}
+    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(place)))
 
 
 @pytest.fixture(autouse=True)
@@ -109,4 +125,4 @@ def run_embedded(home: Path) -> Iterator[Connection]:
     try:
         yield server.start(Console(quiet=True))
     finally:
-        server.stop()
+        server.stop(timeout=600)

@@ -79,7 +79,6 @@ class Run:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=300,
             check=False,
         )
 

@@ -29,7 +29,6 @@ def attrgraph(*arguments: str, **environment: str) -> subprocess.CompletedProces
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
     )
 
 
@@ -105,7 +104,7 @@ with dg.DagsterInstance.get() as instance:
     runs = instance.get_runs(dg.RunsFilter(tags={{"attrgraph/run_id": {run_id!r}}}))
     print(*(run.run_id for run in runs))
 """
-    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return printed.stdout.split()
 
 
@@ -118,7 +117,7 @@ with dg.DagsterInstance.get() as instance:
     data = [record.event_log_entry.dagster_event.asset_check_evaluation_data for record in events]
     print(json.dumps([[check.check_name, check.passed] for check in data]))
 """
-    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     results: dict[str, set[bool]] = {}
     for name, passed in json.loads(printed.stdout):
         results.setdefault(name, set()).add(passed)
@@ -198,6 +197,6 @@ def test_a_server_killed_during_a_run_is_started_again(
 def kill_server(home: Path) -> None:
     process = psutil.Process(json.loads((home / "server.json").read_text())["pid"])
     process.kill()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -21,15 +21,15 @@ def test_edges_are_given_out_once_both_their_layers_are_there(content):
         with pytest.raises(TimeoutError):
             waiting.result(0.2)
         content.add_states(1)  # the last of the second layer
-        assert waiting.result(10)["target_layer"] != waiting.result(10)["source_layer"]
+        assert waiting.result(60)["target_layer"] != waiting.result(60)["source_layer"]
         waiting = pool.submit(content.next_edges)
         content.add_states((LAYERS - 2) * WIDTH)
-        assert waiting.result(10) is not None
+        assert waiting.result(60) is not None
 
 
 def test_who_waits_is_let_go_when_the_other_lane_ends(content):
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(content.next_edges)
         content.stop()
-        assert waiting.result(10) is None
+        assert waiting.result(60) is None
     assert content.next_edges() is None
