@@ -331,6 +331,11 @@ def _kind_of(module: nn.Module) -> type[TargetedLayer]:
 
 def _check_neurons(model: nn.Module, name: str, indices: tuple[int, ...]) -> None:
     module = targetable_layer(model, name)
+    if any(parameter._backward_hooks for parameter in module.parameters(recurse=False)):
+        raise AttrGraphError(
+            f"a gradient of layer {name!r} has a hook (an unrolled convolution keeps its zeros by one), which is not "
+            "called where rows train alone; choose weight entries by target_edges"
+        )
     width = _kind_of(module)(name, module, (), ()).neuron_count
     if indices[-1] >= width:
         raise AttrGraphError(f"layer {name!r} has neurons 0 to {width - 1}, no neuron {indices[-1]}")

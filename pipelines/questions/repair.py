@@ -25,7 +25,8 @@ from attrgraph_core.surgery.outcome import classes_of
 from attrgraph_core.surgery.remedies import Candidate
 from attrgraph_core.surgery.samples import Case, Samples
 from attrgraph_core.surgery.theatre import Theatre
-from attrgraph_core.surgery.weight_entries import layers_with_edges
+from attrgraph_core.surgery.unrolling import unroll
+from attrgraph_core.surgery.weight_entries import removable_edges
 from attrgraph_core.training.data import TrainingData
 from attrgraph_core.training.stage import train_stage
 from pipelines.keys_file import Section
@@ -57,6 +58,7 @@ class Method(Section):
         "magnitude edges", "magnitude edges, fine-tuned", "full fine-tuning", "fine-tuning with replay", "L2-SP", "EWC",
         "head only", "output mask", "input mask",
     ]  # fmt: skip
+    unrolled: bool = False  # on the network with its convolutions unrolled: edges of positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +87,8 @@ class Repair(Question):
 
     def train(self, task: Task) -> Trained:
         model = _faulty_network(task)
+        if task.method.unrolled:
+            model = unroll(model, task.data.train_inputs[:1])
         half = len(task.data.test_labels) // 2
         parts = Samples(task.data.test_inputs, task.data.test_labels)
         find, choose = (
@@ -165,7 +169,7 @@ def _candidates(task: Task, theatre: Theatre, find: Case, edges: pd.DataFrame, i
 def _edge_candidates(
     task: Task, theatre: Theatre, find: Case, edges: pd.DataFrame, name: str, is_tuned: bool
 ) -> list[Candidate]:
-    edges = edges[edges["target_layer"].isin(layers_with_edges(theatre.model, find.good.inputs[:1]))]
+    edges = removable_edges(theatre.model, find.good.inputs[:1], edges)
     blamed = edges[edges["blame"] > 0]
     if blamed.empty:
         raise AttrGraphError("no edge is to blame: none carries more of the failure than of the good samples")

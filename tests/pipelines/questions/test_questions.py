@@ -28,9 +28,10 @@ def task_of(study: str, method: str, **settings: Any) -> tuple[StudyGrid, Task, 
     quick = load_study(STUDIES / f"{study}.yaml").as_quick()
     changed = quick.model_copy(update={"options": {**quick.options, **SMALL[quick.question]}})
     grid = StudyGrid(changed)
-    parts = study_data(load_data("digits"))
+    data = "digits" if "digits" in changed.data else next(iter(changed.data))
+    parts = study_data(load_data(data))
     task = Task(
-        parts.working, changed.data["digits"].model, changed.training, grid.options, grid.methods[method], settings, 3
+        parts.working, changed.data[data].model, changed.training, grid.options, grid.methods[method], settings, 3
     )
     return grid, task, parts.test.open()
 
@@ -106,6 +107,13 @@ def test_repair_of_a_backdoor():
     assert blind["edges"] > 0
     for remedy in ("blamed_edges_tuned", "magnitude_edges", "replay", "output_mask", "input_mask"):
         assert figures("backdoor", remedy)["failure_rate"] < before["failure_rate"]
+
+
+def test_repair_at_positions_of_an_unrolled_network():
+    found = {method: figures("backdoor_positions", method) for method in ("unchanged", "blamed_positions")}
+    assert found["unchanged"]["failure_rate"] > 0.9
+    assert found["blamed_positions"]["failure_rate"] < 0.3
+    assert found["blamed_positions"]["good_accuracy"] > found["unchanged"]["good_accuracy"] - 0.1
 
 
 @pytest.mark.parametrize("study", ["shortcut", "sensors"])
