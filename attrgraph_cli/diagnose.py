@@ -25,6 +25,12 @@ Bad = Annotated[
     ),
 ]
 Good = Annotated[str, typer.Option(help="Samples that must go on working: a .npz, `right`, or a query.")]
+Unroll = Annotated[
+    bool,
+    typer.Option(
+        "--unroll", help="Unroll convolutions into linear layers: edges of single positions, not of whole channels."
+    ),
+]
 
 
 def diagnose(
@@ -36,6 +42,7 @@ def diagnose(
     every_epoch: Annotated[
         bool, typer.Option("--every-epoch", help="Ask every epoch: when did the fault appear?")
     ] = False,
+    unroll: Unroll = False,
     truth: Annotated[
         Path | None, typer.Option(help="A .npy of one input's shape, not 0 where an input is to blame: gives AUROC.")
     ] = None,
@@ -54,7 +61,7 @@ def diagnose(
     from pipelines.run_model import open_run
 
     with GraphStore.open() as store:
-        opened = open_run(store, run, stage, epoch)
+        opened = open_run(store, run, stage, epoch, unroll)
         samples = samples_of(store, opened, bad), samples_of(store, opened, good)
         known = _truth(truth, opened.data.input_shape)
         if every_epoch:
@@ -87,7 +94,7 @@ def _through_time(
 
     rows = []
     for stage, checkpoint in checkpoints_of(last.run_id):
-        opened = open_run(store, last.run_id, stage, checkpoint.epoch)
+        opened = open_run(store, last.run_id, stage, checkpoint.epoch, last.is_unrolled)
         try:
             found = diagnose(store, opened, *samples)  # type: ignore[arg-type]
         except AttrGraphError as error:

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from attrgraph_cli.diagnose import Bad, Good, Run
+from attrgraph_cli.diagnose import Bad, Good, Run, Unroll
 from attrgraph_cli.progress_bars import progress_bars
 from attrgraph_cli.tables import print_table
 
@@ -41,6 +41,7 @@ def operate(
     name: Name = "surgery",
     stage: Annotated[int | None, typer.Option(help="Of this stage; without, the last.")] = None,
     epoch: Annotated[int | None, typer.Option(help="After this epoch; without, the last.")] = None,
+    unroll: Unroll = False,
     steps: Annotated[int, typer.Option(min=1, help="Steps of each fine-tuning.")] = 100,
 ) -> None:
     """Remove the edges to blame for a fault, at the dose that validation chooses, beside every control.
@@ -59,7 +60,7 @@ def operate(
 
     console = Console() if sys.stdout.isatty() else Console(width=200)
     with GraphStore.open() as store, progress_bars(console):
-        opened = open_run(store, run, stage, epoch)
+        opened = open_run(store, run, stage, epoch, unroll)
         case = Case(samples_of(store, opened, bad), samples_of(store, opened, good))
         operation, folder = run_operation(store, opened, case, name, steps)
     _report(operation)

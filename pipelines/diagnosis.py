@@ -76,10 +76,11 @@ def _samples_of_query(store: "GraphStore", run: RunModel, query: str) -> Samples
 def diagnose(store: "GraphStore", run: RunModel, bad: Samples, good: Samples) -> Diagnosis:
     """Attribute the failure and the good samples, keep both graphs and the circuit of blame, and ask the queries.
 
-    The graphs' targets are `failure:<hash>` and `success:<hash>`, by the samples: the same diagnosis replaces itself.
+    The graphs' targets are `failure:<hash>` and `success:<hash>`, by the samples, with `:positions` where the network
+    is unrolled: the same diagnosis replaces itself.
     """
     failure, success = failure_graphs(run.model, (bad.inputs, bad.labels), (good.inputs, good.labels))
-    mark = fingerprint(*bad, *good)[:8]
+    mark = fingerprint(*bad, *good)[:8] + (":positions" if run.is_unrolled else "")
     ids = [
         store.save(
             replace(graph, target=f"{graph.target}:{mark}"), run_id=run.run_id, stage=run.stage, epoch=run.epoch,

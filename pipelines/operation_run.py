@@ -40,8 +40,8 @@ def run_operation(store: "GraphStore", run: RunModel, case: Case, name: str, ste
     operation.doses.to_csv(folder / "doses.csv", index=False)
     operation.edges.to_csv(folder / "removed_edges.csv", index=False)
     about = {
-        "run_id": run.run_id, "stage": run.stage, "epoch": run.epoch, "advice": operation.advice,
-        "method": operation.method, "failure_graph_id": found.failure_graph_id,
+        "run_id": run.run_id, "stage": run.stage, "epoch": run.epoch, "unrolled": run.is_unrolled,
+        "advice": operation.advice, "method": operation.method, "failure_graph_id": found.failure_graph_id,
         "success_graph_id": found.success_graph_id, "circuit_id": found.circuit_id,
         "removed_edges": len(operation.edges), "changed_numbers": operation.change.count,
     }  # fmt: skip

@@ -16,6 +16,7 @@ class CaseConfig(dg.Config):
     good: str = "right"
     stage: int | None = None
     epoch: int | None = None
+    unroll: bool = Field(default=False, description="edges of single positions: convolutions are unrolled")
 
 
 class SurgeryConfig(CaseConfig):
@@ -47,7 +48,7 @@ def diagnose_run(context: dg.OpExecutionContext, config: CaseConfig, graph_store
         from pipelines.pictures import draw_input_influence
         from pipelines.run_model import open_run
 
-        opened = open_run(store, config.run, config.stage, config.epoch)
+        opened = open_run(store, config.run, config.stage, config.epoch, config.unroll)
         bad, good = (samples_of(store, opened, given) for given in (config.bad, config.good))
         found = diagnose(store, opened, bad, good)
     blame = found.inputs.sort_values("index")["blame"].to_numpy()
@@ -74,7 +75,7 @@ def operate_on_run(context: dg.OpExecutionContext, config: SurgeryConfig, graph_
         from pipelines.operation_run import run_operation
         from pipelines.run_model import open_run
 
-        opened = open_run(store, config.run, config.stage, config.epoch)
+        opened = open_run(store, config.run, config.stage, config.epoch, config.unroll)
         case = Case(*(samples_of(store, opened, given) for given in (config.bad, config.good)))
         operation, folder = run_operation(store, opened, case, config.name, config.steps)
     context.log.info(operation.advice)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.surgery.unrolling import unroll
 from attrgraph_core.training.data import TrainingData, load_data
 from attrgraph_core.training.models import build_model
 from attrgraph_core.training.weights import load_weights
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class RunModel:
     """A run's network after an epoch of a stage, the run's data, and how it is attributed.
 
-    `file` holds the network's weights.
+    `file` holds the network's weights; `is_unrolled` says that `model` has them position by position (`unroll`).
     """
 
     run_id: str
@@ -33,13 +34,16 @@ class RunModel:
     model: "nn.Module"
     data: TrainingData
     attribution: Attribution
+    is_unrolled: bool = False
 
 
-def open_run(store: "GraphStore", given: str, stage: int | None = None, epoch: int | None = None) -> RunModel:
+def open_run(
+    store: "GraphStore", given: str, stage: int | None = None, epoch: int | None = None, unrolled: bool = False
+) -> RunModel:
     """The network of the run of this id or name: after its last epoch, or after another of a stage, or of any.
 
-    Raises AttrGraphError for a run whose weights are not in the folder of runs, an epoch that is not there, and data
-    that are no longer those of the run.
+    With `unrolled` its convolutions are unrolled. Raises AttrGraphError for a run whose weights are not in the folder
+    of runs, an epoch that is not there, data that are no longer those of the run, and what `unroll` refuses.
     """
     run_id = store.find_run(given)
     properties, _ = store.describe_run(run_id)
@@ -48,7 +52,9 @@ def open_run(store: "GraphStore", given: str, stage: int | None = None, epoch: i
     file = run_folder(run_id) / checkpoint.file
     model.load_state_dict(load_weights(file))
     attribution = Attribution.model_validate(properties["configuration"].get("attribution", {}))
-    return RunModel(run_id, found, checkpoint.epoch, file, model.eval(), data, attribution)
+    if unrolled:
+        model = unroll(model, data.test_inputs[:1])
+    return RunModel(run_id, found, checkpoint.epoch, file, model.eval(), data, attribution, unrolled)
 
 
 def checkpoints_of(run_id: str) -> list[tuple[int, Checkpoint]]:

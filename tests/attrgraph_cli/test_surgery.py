@@ -1,16 +1,23 @@
 """Diagnosis, surgery and undo of a run with a backdoor, and a short stream, from the command line."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from torch import nn
 from typer.testing import CliRunner
 
 from attrgraph_cli.main import app
 from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.faults.backdoor import backdoor, patch_case
 from attrgraph_core.store.graph_store import GraphStore
+from attrgraph_core.surgery.fine_tuning import FineTuning
+from attrgraph_core.surgery.samples import Samples
+from attrgraph_core.surgery.unrolling import unroll
 from attrgraph_core.training.data import load_data
+from attrgraph_core.training.models import build_model
 from attrgraph_core.training.weights import load_weights, save_weights, weights_hash
 from pipelines.definitions import defs
 from pipelines.records import Checkpoint, CheckpointsRecord
@@ -37,16 +44,7 @@ def folder(neo4j_connection, tmp_path_factory):
     truth = np.zeros(64)
     truth[list(PATCH)] = 1
     np.save(folder / "truth.npy", truth)
-    file = "stage_1/epoch_001.safetensors"
-    save_weights(folder / RUN / file, model.state_dict())
-    checkpoint = Checkpoint(
-        epoch=1, file=file, loss=0.1, accuracy=0.9, train_accuracy=0.9, learning_rate=0.1, seconds=1.0
-    )
-    record = CheckpointsRecord(
-        run_id=RUN, stage=1, kind="full", checkpoints=(checkpoint,), trained_neurons=202, neuron_count=202,
-        trained_weights=1, weight_count=1, neuron_set_id=None, seconds=1.0,
-    )  # fmt: skip
-    (folder / RUN / "stage_1_checkpoints.json").write_text(record.model_dump_json())
+    keep_weights(folder, RUN, model)
     with pytest.MonkeyPatch.context() as patch, GraphStore.open(neo4j_connection) as store:
         for name, value in (("URI", "uri"), ("USER", "user"), ("PASSWORD", "password")):
             patch.setenv(f"NEO4J_{name}", getattr(neo4j_connection, value))
@@ -58,6 +56,20 @@ def folder(neo4j_connection, tmp_path_factory):
         store.save_run(RUN, "surgery_test", 0, "c", "v", configuration=configuration)
         yield folder
         store.delete_run(RUN)
+
+
+def keep_weights(folder: Path, run_id: str, model: nn.Module) -> None:
+    """As a run of one epoch leaves them."""
+    file = "stage_1/epoch_001.safetensors"
+    save_weights(folder / run_id / file, model.state_dict())
+    checkpoint = Checkpoint(
+        epoch=1, file=file, loss=0.1, accuracy=0.9, train_accuracy=0.9, learning_rate=0.1, seconds=1.0
+    )
+    record = CheckpointsRecord(
+        run_id=run_id, stage=1, kind="full", checkpoints=(checkpoint,), trained_neurons=202, neuron_count=202,
+        trained_weights=1, weight_count=1, neuron_set_id=None, seconds=1.0,
+    )  # fmt: skip
+    (folder / run_id / "stage_1_checkpoints.json").write_text(record.model_dump_json())
 
 
 @pytest.mark.neo4j
@@ -164,8 +176,53 @@ def test_surgery_reports_and_is_undone_to_the_bit(folder):
     assert weights_hash(load_weights(own / "restored.safetensors")) == before
 
 
+@pytest.fixture
+def convolutional(folder):
+    """A run with a backdoor in a convolutional network, and the case's options."""
+    run_id, images = f"{RUN}-cnn", load_data("digits_images")
+    poisoned, made = backdoor(images, PATCH, 0), {"channels": [6], "hidden": 24}
+    model = build_model("small_cnn", made, images, 0)
+    FineTuning(1e-2, 300).run(model, Samples(poisoned.train_inputs, poisoned.train_labels))
+    keep_weights(folder, run_id, model)
+    case = patch_case(images.test_inputs, images.test_labels, PATCH, 0)
+    for name, samples in case._asdict().items():
+        np.savez(folder / f"{name}_images.npz", inputs=samples.inputs.numpy(), labels=samples.labels.numpy())
+    configuration = {
+        "dataset": {"factory": "digits_images", "arguments": {}},
+        "model": {"factory": "small_cnn", "arguments": made},
+    }
+    with GraphStore.open() as store:
+        store.save_run(run_id, "surgery_test", 0, "c", "v", configuration=configuration)
+        yield run_id, ["--bad", str(folder / "bad_images.npz"), "--good", str(folder / "good_images.npz")]
+        store.delete_run(run_id)
+
+
+@pytest.mark.neo4j
+def test_convolutions_are_unrolled_on_request(folder, convolutional):
+    run_id, case = convolutional
+    invoke("diagnose", run_id, *case)
+    shown = invoke("diagnose", run_id, *case, "--unroll", "--top", "40")
+    assert "conv1.positions" in shown
+    with GraphStore.open() as store:
+        graphs = store.run_cypher("MATCH (g:AttributionGraph {run_id: $id}) RETURN g.target AS target", {"id": run_id})
+    kinds = [target.split(":")[::2] for target in graphs["target"]]
+    assert sorted(kinds) == [["failure"], ["failure", "positions"], ["success"], ["success", "positions"]]
+    invoke("surgery", run_id, *case, "--unroll", "--steps", "5")
+    own = folder / run_id / "surgery" / "surgery"
+    report = pd.read_csv(own / "report.csv").set_index("method")
+    assert report.loc["blamed edges", "failure_rate"] < 0.2 < 0.9 < report.loc["unchanged", "failure_rate"]
+    assert json.loads((own / "operation.json").read_text())["unrolled"]
+    inputs = load_data("digits_images").test_inputs
+    mended = unroll(build_model("small_cnn", {"channels": [6], "hidden": 24}, load_data("digits_images"), 0), inputs)
+    mended.load_state_dict(load_weights(own / "mended.safetensors"))
+    undone = invoke("surgery", "undo", run_id)
+    assert "the same to the bit" in undone
+
+
 @pytest.mark.neo4j
 def test_what_is_not_there_is_named(folder):
+    with pytest.raises(AttrGraphError, match="Sequential has no convolution that could be unrolled"):
+        invoke("diagnose", RUN, "--bad", "wrong", "--unroll")
     with pytest.raises(AttrGraphError, match="has no surgery 'second'; it has"):
         invoke("surgery", "undo", RUN, "--name", "second")
     with pytest.raises(AttrGraphError, match="has no epoch 7; its last is epoch 1 of stage 1"):
