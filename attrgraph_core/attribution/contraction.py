@@ -87,7 +87,7 @@ def embedding_edges(layer: Layer, share: Tensor, rows_per_sample: int = 1) -> Te
     `share` (rows, ..., features) is what of the score flows through each feature of each token.
     """
     by_token = sums_by_sample(share.flatten(1, -2), rows_per_sample)
-    return _group(by_token.transpose(1, 2), layer.sources)
+    return group_columns(by_token.transpose(1, 2), layer.sources)
 
 
 def sums_by_sample(values: Tensor, rows_per_sample: int) -> Tensor:
@@ -117,13 +117,13 @@ def _linear_edges(layer: Layer, term: Term, rows_per_sample: int) -> Tensor:
         return _group_targets(into * target[:, 0].unsqueeze(2), layer)
     if sources.patterns is None:
         edges = torch.einsum("npj,npi->nji", target, source) * weight
-        return _group(_group_targets(edges, layer), sources)
+        return group_columns(_group_targets(edges, layer), sources)
     patterns = sources.patterns.repeat(rows_per_sample).to(source.device)
     total = None
     for number, columns in enumerate(sources.columns):
         chosen = (patterns == number).nonzero().squeeze(1)
         edges = torch.einsum("npj,npi->nji", target[:, chosen], source[:, chosen]) * weight
-        edges = _group_columns(_group_targets(edges, layer), columns, sources.neurons.shape[1])
+        edges = _sum_columns(_group_targets(edges, layer), columns, sources.neurons.shape[1])
         total = edges if total is None else total + edges
     assert total is not None
     return total
@@ -148,11 +148,12 @@ def _group_targets(edges: Tensor, layer: Layer) -> Tensor:
     return edges.unflatten(1, (layer.width, -1)).sum(dim=2)
 
 
-def _group(edges: Tensor, sources: Sources) -> Tensor:
-    return edges if sources.is_plain else _group_columns(edges, sources.columns, sources.neurons.shape[1])
+def group_columns(edges: Tensor, sources: Sources) -> Tensor:
+    """Sums of the columns of each neuron; (..., columns of the weight) to (..., edges a target)."""
+    return edges if sources.is_plain else _sum_columns(edges, sources.columns, sources.neurons.shape[1])
 
 
-def _group_columns(edges: Tensor, columns: Tensor, width: int) -> Tensor:
+def _sum_columns(edges: Tensor, columns: Tensor, width: int) -> Tensor:
     """Sums of the columns of each neuron; columns of -1 are constants and go."""
     columns = columns.to(edges.device)
     known = columns >= 0
@@ -237,13 +238,13 @@ def _edges_of_groups(edges: Tensor, layer: Layer) -> Tensor:
     sources = layer.sources
     groups = edges.shape[1]
     if groups == 1:
-        return _group(edges[:, 0], sources)
+        return group_columns(edges[:, 0], sources)
     if len(sources.neurons) > 1:  # each target has the channels of its own group
         return edges.flatten(1, 2)
     dense = edges.new_zeros(len(edges), groups, edges.shape[2], groups, edges.shape[3])
     place = torch.arange(groups, device=edges.device)
     dense[:, place, :, place] = edges.transpose(0, 1)
-    return _group_columns(dense.flatten(3).flatten(1, 2), sources.columns, sources.neurons.shape[1])
+    return _sum_columns(dense.flatten(3).flatten(1, 2), sources.columns, sources.neurons.shape[1])
 
 
 def _element_edges(layer: Layer, term: Term, rows_per_sample: int) -> Tensor:
@@ -254,7 +255,7 @@ def _element_edges(layer: Layer, term: Term, rows_per_sample: int) -> Tensor:
     source = pad_by_values(term.source, module)
     sent = _sent_back(layer, weight, source, term.target)
     edges = sums_by_sample((sent * source.unsqueeze(1)).flatten(2), rows_per_sample)
-    return _group(edges, layer.sources)
+    return group_columns(edges, layer.sources)
 
 
 def _sent_back(layer: Layer, weight: Tensor, source: Tensor, target: Tensor) -> Tensor:
@@ -315,7 +316,7 @@ def _element_sum(layer: Layer, term: Term) -> Tensor:
         _add_element_edges(total[:, :, span], padded[:, span], put, weight, module)
     for dimension, (start, size) in enumerate(zip(padding, source.shape[2:], strict=True), start=2):
         total = total.narrow(dimension, start, size)
-    return _group(total.flatten(1).unsqueeze(0), layer.sources)[0]
+    return group_columns(total.flatten(1).unsqueeze(0), layer.sources)[0]
 
 
 def _add_element_edges(total: Tensor, read: Tensor, put: Tensor, weight: Tensor, module: nn.Module) -> None:
@@ -370,7 +371,7 @@ def _signed_sum(layer: Layer, term: Term) -> Tensor:
     if layer.operation == "heads" or isinstance(layer.module, nn.Linear):
         source, target = term.source.reshape(-1, weight.shape[1]), term.target.reshape(-1, weight.shape[0])
         edges = (target.T @ source).mul_(weight)
-        return _group(_group_targets(edges.unsqueeze(0), layer)[0], sources)
+        return group_columns(_group_targets(edges.unsqueeze(0), layer)[0], sources)
     edges = _weight_gradient(layer, term, weight).mul_(weight)
     groups = layer.module.groups  # type: ignore[union-attr]
     edges = edges.flatten(2).sum(dim=2).unflatten(0, (groups, -1)).unsqueeze(0)
@@ -388,13 +389,13 @@ def _pattern_sum(layer: Layer, term: Term, weight: Tensor) -> Tensor:
     if len(sources.columns) == source.shape[1]:  # all positions at once
         met = torch.einsum("npj,npi->jpi", target, source) * weight.unsqueeze(1)
         columns = sources.columns[sources.patterns].reshape(-1)
-        return _group_columns(_group_targets(met.flatten(1).unsqueeze(0), layer), columns, width)[0]
+        return _sum_columns(_group_targets(met.flatten(1).unsqueeze(0), layer), columns, width)[0]
     rows = source.shape[0]
     total = None
     for number, columns in enumerate(sources.columns):
         chosen = (sources.patterns == number).nonzero().squeeze(1).to(source.device)
         met = target[:, chosen].reshape(rows * len(chosen), -1).T @ source[:, chosen].reshape(rows * len(chosen), -1)
-        edges = _group_columns(_group_targets((met * weight).unsqueeze(0), layer), columns, width)[0]
+        edges = _sum_columns(_group_targets((met * weight).unsqueeze(0), layer), columns, width)[0]
         total = edges if total is None else total + edges
     assert total is not None
     return total

@@ -11,7 +11,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from attrgraph_core.attribution.contraction import Term, contract_edges, embedding_edges, junction_edges, sums_by_sample
+from attrgraph_core.attribution.contraction import (
+    Term,
+    contract_edges,
+    embedding_edges,
+    group_columns,
+    junction_edges,
+    sums_by_sample,
+)
 from attrgraph_core.attribution.factors import Factors, LayerFactors, per_sample
 from attrgraph_core.attribution.structure import INPUT, Layer, NetworkStructure
 from attrgraph_core.errors import AttrGraphError
@@ -158,9 +165,15 @@ def _totals(structure: NetworkStructure, sums: Sums) -> dict[str, np.ndarray]:
 
 
 def _are_there(layer: Layer, sums: Sums) -> np.ndarray:
-    """Where a layer's matrix has edges, (targets, edges a target)."""
-    shape = tuple(sums.edges[layer.name][0].shape)
-    return np.broadcast_to(layer.sources.neurons.numpy() >= 0, shape)
+    """Where a layer's matrix has edges, (targets, edges a target).
+
+    A linear layer that stands for a convolution (`unroll`) has a buffer `is_there`, False for weights that it has not.
+    """
+    there = np.broadcast_to(layer.sources.neurons.numpy() >= 0, tuple(sums.edges[layer.name][0].shape))
+    has_weight = getattr(layer.module, "is_there", None)
+    if has_weight is None:
+        return there
+    return there & (group_columns(has_weight.float(), layer.sources) > 0).cpu().numpy()
 
 
 def _edges(structure: NetworkStructure, sums: Sums, keep: EdgeLimits | None) -> pd.DataFrame:
@@ -177,7 +190,7 @@ def _layer_edges(
     signed, absolute = (_mean(part, sums) for part in (sums.edges[layer.name][0], _absolute(*sums.edges[layer.name])))
     sources = np.broadcast_to(layer.sources.neurons.numpy(), signed.shape)
     targets = np.broadcast_to(np.arange(layer.width)[:, None], signed.shape)
-    there = sources >= 0
+    there = _are_there(layer, sums)
     if keep is not None:
         there = there & strongest_in_rows(np.where(there, absolute, 0.0).astype(np.float64), keep)
     columns = (sources, targets, signed, absolute)

@@ -18,7 +18,7 @@ from attrgraph_core.surgery.remedies import Candidate
 from attrgraph_core.surgery.samples import Case
 from attrgraph_core.surgery.theatre import Theatre, Tried
 from attrgraph_core.surgery.weight_change import WeightChange
-from attrgraph_core.surgery.weight_entries import removable_edges
+from attrgraph_core.surgery.weight_entries import layers_with_edges
 
 SURGERY = ("blamed edges", "blamed edges, fine-tuned")
 UNCHANGED = "unchanged"
@@ -70,7 +70,7 @@ def operate(
     Raises AttrGraphError where no edge is to blame.
     """
     find = parts[0]
-    edges = removable_edges(model, find.good.inputs[:1], edges)
+    edges = edges[edges["target_layer"].isin(layers_with_edges(model, find.good.inputs[:1]))]
     blamed = edges[edges["blame"] > 0]
     if blamed.empty:
         raise AttrGraphError("no edge is to blame: none carries more of the failure than of the good samples")

@@ -31,8 +31,9 @@ def unroll(model: nn.Module, inputs: Tensor, *, most_bytes: int = MOST_BYTES) ->
     """A copy of `model` that computes the same of inputs of the shape of `inputs` (samples, ...), position by position.
 
     A convolution `conv1` becomes a linear layer `conv1.positions`; its neuron `(channel * rows + row) * columns +
-    column` has weights and a bias of its own. What lies outside the kernel's reach is zero and gets a gradient of zero,
-    so that no training of the whole weight fills it. A pool becomes sums with fixed weights, or maxima of pairs.
+    column` has weights and a bias of its own. What lies outside the kernel's reach is no edge, is zero, and gets a
+    gradient of zero, so that no training of the whole weight fills it (a `copy.deepcopy` loses that guard: unroll again
+    and load the state dict). A pool becomes sums with fixed weights, or maxima of pairs.
 
     The weights are dense, inputs times outputs of each layer. Raises AttrGraphError, before any is made, where they
     would take more than `most_bytes`; and for a network without a convolution, or where something else than these
@@ -108,7 +109,8 @@ def _unrolled(module: _ConvNd, taken: torch.Size, given: Tensor) -> nn.Linear:
     linear = nn.Linear(taken.numel(), given.numel(), device="meta")
     linear.weight = nn.Parameter(weight.where(is_there, 0.0))
     linear.bias = nn.Parameter(bias.repeat_interleave(given[0].numel()))
-    linear.weight.register_hook(lambda gradient: gradient.where(is_there, 0.0))
+    linear.register_buffer("is_there", is_there, persistent=False)
+    linear.weight.register_hook(lambda gradient: gradient.where(linear.get_buffer("is_there"), 0.0))
     return linear.requires_grad_(module.weight.requires_grad)
 
 

@@ -132,16 +132,10 @@ def column_neurons(layer: Layer) -> Tensor:
     return numbers.reshape(groups, -1).repeat_interleave(len(weight) // groups, dim=0)
 
 
-def removable_edges(model: nn.Module, inputs: Tensor, edges: pd.DataFrame) -> pd.DataFrame:
-    """Those of a table that have weights of their own which are not all zero, as they are outside a kernel's reach."""
+def layers_with_edges(model: nn.Module, inputs: Tensor) -> list[str]:
+    """The layers into which every edge has weights of its own: not a convolution of pixels, nor a sum."""
     with evaluation_mode(model):
         structure = network_structure(model, inputs)
-    own = edges[edges["target_layer"].isin(layers_with_edges(model, structure))]
-    return own[edge_sizes(structure, own).reindex(own.index) > 0] if len(own) else own
-
-
-def layers_with_edges(model: nn.Module, structure: NetworkStructure) -> list[str]:
-    """The layers into which every edge has weights of its own: not a convolution of pixels, nor a sum."""
     found = []
     for layer in structure.trainable:
         try:

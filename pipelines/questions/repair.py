@@ -26,7 +26,7 @@ from attrgraph_core.surgery.remedies import Candidate
 from attrgraph_core.surgery.samples import Case, Samples
 from attrgraph_core.surgery.theatre import Theatre
 from attrgraph_core.surgery.unrolling import unroll
-from attrgraph_core.surgery.weight_entries import removable_edges
+from attrgraph_core.surgery.weight_entries import layers_with_edges
 from attrgraph_core.training.data import TrainingData
 from attrgraph_core.training.stage import train_stage
 from pipelines.keys_file import Section
@@ -169,7 +169,7 @@ def _candidates(task: Task, theatre: Theatre, find: Case, edges: pd.DataFrame, i
 def _edge_candidates(
     task: Task, theatre: Theatre, find: Case, edges: pd.DataFrame, name: str, is_tuned: bool
 ) -> list[Candidate]:
-    edges = removable_edges(theatre.model, find.good.inputs[:1], edges)
+    edges = edges[edges["target_layer"].isin(layers_with_edges(theatre.model, find.good.inputs[:1]))]
     blamed = edges[edges["blame"] > 0]
     if blamed.empty:
         raise AttrGraphError("no edge is to blame: none carries more of the failure than of the good samples")

@@ -18,7 +18,7 @@ from attrgraph_core.surgery.fine_tuning import FineTuning
 from attrgraph_core.surgery.samples import Samples
 from attrgraph_core.surgery.target_edges import target_edges
 from attrgraph_core.surgery.unrolling import unroll
-from attrgraph_core.surgery.weight_entries import WeightEntries, removable_edges
+from attrgraph_core.surgery.weight_entries import WeightEntries, layers_with_edges
 from attrgraph_core.targeting.target_neurons import target_neurons
 
 POOLS = [
@@ -184,10 +184,11 @@ def test_edges_of_pixels_can_be_removed_and_those_out_of_reach_are_none(cnn):
     wrong = (unrolled(inputs).argmax(dim=1) != labels).nonzero().squeeze(1)
     right = (unrolled(inputs).argmax(dim=1) == labels).nonzero().squeeze(1)
     edges = failure_edges(*failure_graphs(unrolled, *((inputs[rows], labels[rows]) for rows in (wrong, right))))
-    found = removable_edges(unrolled, inputs, edges)
     counts = {"conv1.positions": 2048, "conv2.positions": 192, "output": 36}
+    found = edges[edges["target_layer"].isin(layers_with_edges(unrolled, inputs))]
     assert found.groupby("target_layer").size().to_dict() == counts
     assert set(found["source_layer"]) == {"input", "pool.sum_4", "conv2.positions"}
+    assert 0 < WeightEntries.of_edges(unrolled, inputs, found).count == 2048 + 192 + 36
 
 
 def test_rows_that_train_alone_would_fill_zeros(cnn):
