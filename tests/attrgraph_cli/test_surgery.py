@@ -11,17 +11,14 @@ from typer.testing import CliRunner
 
 from attrgraph_cli.main import app
 from attrgraph_core.errors import AttrGraphError
-from attrgraph_core.faults.backdoor import backdoor, patch_case
 from attrgraph_core.store.graph_store import GraphStore
-from attrgraph_core.surgery.fine_tuning import FineTuning
-from attrgraph_core.surgery.samples import Samples
 from attrgraph_core.surgery.unrolling import unroll
 from attrgraph_core.training.data import load_data
 from attrgraph_core.training.models import build_model
 from attrgraph_core.training.weights import load_weights, save_weights, weights_hash
 from pipelines.definitions import defs
 from pipelines.records import Checkpoint, CheckpointsRecord
-from tests.attrgraph_core.surgery.backdoor import PATCH, backdoored_network
+from tests.attrgraph_core.surgery.backdoor import CNN, PATCH, backdoored_cnn, backdoored_network
 
 RUN = "surgery-test"
 
@@ -179,17 +176,14 @@ def test_surgery_reports_and_is_undone_to_the_bit(folder):
 @pytest.fixture
 def convolutional(folder):
     """A run with a backdoor in a convolutional network, and the case's options."""
-    run_id, images = f"{RUN}-cnn", load_data("digits_images")
-    poisoned, made = backdoor(images, PATCH, 0), {"channels": [6], "hidden": 24}
-    model = build_model("small_cnn", made, images, 0)
-    FineTuning(1e-2, 300).run(model, Samples(poisoned.train_inputs, poisoned.train_labels))
+    run_id = f"{RUN}-cnn"
+    model, case = backdoored_cnn()
     keep_weights(folder, run_id, model)
-    case = patch_case(images.test_inputs, images.test_labels, PATCH, 0)
     for name, samples in case._asdict().items():
         np.savez(folder / f"{name}_images.npz", inputs=samples.inputs.numpy(), labels=samples.labels.numpy())
     configuration = {
         "dataset": {"factory": "digits_images", "arguments": {}},
-        "model": {"factory": "small_cnn", "arguments": made},
+        "model": {"factory": "small_cnn", "arguments": CNN},
     }
     with GraphStore.open() as store:
         store.save_run(run_id, "surgery_test", 0, "c", "v", configuration=configuration)
@@ -212,11 +206,10 @@ def test_convolutions_are_unrolled_on_request(folder, convolutional):
     report = pd.read_csv(own / "report.csv").set_index("method")
     assert report.loc["blamed edges", "failure_rate"] < 0.2 < 0.9 < report.loc["unchanged", "failure_rate"]
     assert json.loads((own / "operation.json").read_text())["unrolled"]
-    inputs = load_data("digits_images").test_inputs
-    mended = unroll(build_model("small_cnn", {"channels": [6], "hidden": 24}, load_data("digits_images"), 0), inputs)
+    images = load_data("digits_images")
+    mended = unroll(build_model("small_cnn", CNN, images, 0), images.test_inputs)
     mended.load_state_dict(load_weights(own / "mended.safetensors"))
-    undone = invoke("surgery", "undo", run_id)
-    assert "the same to the bit" in undone
+    assert "the same to the bit" in invoke("surgery", "undo", run_id)
 
 
 @pytest.mark.neo4j

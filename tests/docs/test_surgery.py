@@ -7,7 +7,7 @@ import torch
 
 from attrgraph_core.recycling.utility import UTILITIES
 from attrgraph_core.training.weights import weights_hash
-from tests.attrgraph_core.surgery.backdoor import backdoored_network
+from tests.attrgraph_core.surgery.backdoor import TARGET, backdoored_cnn, backdoored_network
 
 PAGES = Path(__file__).parents[2] / "docs"
 
@@ -21,7 +21,7 @@ def test_the_code_on_surgery_runs(capsys, tmp_path):
     model, case = backdoored_network()
     before = weights_hash(model.state_dict())
     names = {"torch": torch, "model": model, "bad": tuple(case.bad), "good": tuple(case.good), "folder": tmp_path}
-    removal, undo, training, masking = blocks("surgery.md")
+    removal, undo, unrolling, training, masking = blocks("surgery.md")
     exec(removal, names)
     right = (model(case.bad.inputs).argmax(dim=1) == case.bad.labels).float().mean()
     assert right > 0.9
@@ -31,6 +31,13 @@ def test_the_code_on_surgery_runs(capsys, tmp_path):
     assert "256 weights trained" in capsys.readouterr().out
     exec(masking, names)
     assert not model._forward_pre_hooks
+    cnn, images = backdoored_cnn()
+    names |= {"model": cnn, "bad": tuple(images.bad), "good": tuple(images.good)}
+    exec(unrolling, names)
+    before, after = (
+        (own(images.bad.inputs).argmax(dim=1) == TARGET).float().mean() for own in (cnn, names["unrolled"])
+    )
+    assert after < 0.1 < 0.9 < before
 
 
 def test_the_code_on_recycling_runs(capsys):

@@ -1,4 +1,4 @@
-"""A backdoor in an MLP on digits: a bright patch in a corner, and the network says 0."""
+"""A backdoor on digits, in an MLP and in a CNN: a bright patch in a corner, and the network says 0."""
 
 from collections import OrderedDict
 
@@ -6,12 +6,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from attrgraph_core.faults.backdoor import backdoor, patch_case
 from attrgraph_core.faults.backdoor import with_patch as patched
+from attrgraph_core.surgery.fine_tuning import FineTuning
 from attrgraph_core.surgery.samples import Case, Samples
 from attrgraph_core.training.data import load_data
+from attrgraph_core.training.models import build_model
 
 PATCH = (54, 55, 62, 63)  # two rows of two pixels of 8 x 8, bottom right
 TARGET = 0
+CNN = {"channels": [6, 8], "hidden": 24}
 
 
 def with_patch(samples: Samples) -> Samples:
@@ -50,3 +54,11 @@ def backdoored_network(seed: int = 0, hidden: tuple[int, int] = (128, 64)) -> tu
                 optimizer.step()
     half = len(rest.labels) // 2
     return model, Case(with_patch(rest.at(torch.arange(half))), rest.at(torch.arange(half, len(rest.labels))))
+
+
+def backdoored_cnn() -> tuple[nn.Module, Case]:
+    """A `small_cnn` of sizes `CNN` on digits as images, and the case, of test samples."""
+    images = load_data("digits_images")
+    poisoned, model = backdoor(images, PATCH, TARGET), build_model("small_cnn", CNN, images, 0)
+    FineTuning(1e-2, 300).run(model, Samples(poisoned.train_inputs, poisoned.train_labels))
+    return model, patch_case(images.test_inputs, images.test_labels, PATCH, TARGET)
