@@ -17,7 +17,6 @@ def run_comparison_file(
     path: Path, seed: list[int] | None, fresh: bool, device: str, check: bool, console: Console
 ) -> None:
     """Check a comparison file, train its variants and print the table."""
-    from attrgraph_cli.run import seeds_of
     from attrgraph_core.errors import AttrGraphError
     from attrgraph_core.training.device import choose_device
     from pipelines.comparison import comparison_summary, curves_path, run_comparison
@@ -25,7 +24,7 @@ def run_comparison_file(
     from pipelines.feasibility import check_feasible
 
     comparison = load_comparison(path)
-    seeds = seeds_of(comparison, seed)
+    seeds = comparison.chosen_seeds(seed)
     with console.status("checking the comparison"):
         chosen = choose_device(device)
         for variant in comparison.variants:

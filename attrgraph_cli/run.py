@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import dagster as dg
     import pandas as pd
 
-    from pipelines.experiments import Experiment, ExperimentKeys
+    from pipelines.experiments import Experiment
 
 
 def run(
@@ -35,8 +35,7 @@ def run(
     them at equal epochs and at equal compute. It keeps no graphs, and needs neither Neo4j nor Dagster.
     """
     from attrgraph_cli.comparison import run_comparison_file
-    from pipelines.comparison_file import is_comparison
-    from pipelines.experiments import load_experiment
+    from pipelines.experiments import is_comparison, load_experiment
     from pipelines.feasibility import check_feasible
 
     # Without a terminal there is no width to keep to.
@@ -48,7 +47,7 @@ def run(
     # This file alone: what else lies in its folder may be no experiment, or a broken one.
     os.environ["ATTRGRAPH_EXPERIMENTS"], os.environ["ATTRGRAPH_STUDIES"] = str(path.absolute()), ""
     loaded = load_experiment(path)
-    seeds = seeds_of(loaded, seed)
+    seeds = loaded.chosen_seeds(seed)
     with console.status("checking the experiment"):
         from attrgraph_core.training.device import choose_device
 
@@ -77,16 +76,6 @@ def _experiment_path(given: str) -> Path:
         f"there is no experiment file {given!r}, nor one of that name in {folder}/; "
         + (f"known there are {', '.join(known)}" if known else "give the path of an experiment file")
     )
-
-
-def seeds_of(experiment: "ExperimentKeys", given: list[int] | None) -> tuple[int, ...]:
-    """All seeds of a file, or those of the command line, which must be among them."""
-    unknown = [seed for seed in given or [] if seed not in experiment.seeds]
-    if unknown:
-        raise AttrGraphError(
-            f"seed {unknown[0]} is not one of experiment {experiment.name!r}; its seeds are {list(experiment.seeds)}"
-        )
-    return tuple(dict.fromkeys(given)) if given else experiment.seeds
 
 
 def _launch(experiment: "Experiment", seeds: tuple[int, ...], fresh: bool, device: str, console: Console) -> None:

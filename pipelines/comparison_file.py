@@ -64,14 +64,6 @@ class Comparison(ExperimentKeys):
         return Experiment.model_validate({**given, "stages": stages})
 
 
-def is_comparison(path: Path) -> bool:
-    """Whether a file has variants rather than stages; False where it cannot be read, which loading it says."""
-    try:
-        return any(line.startswith("variants:") for line in path.read_text(encoding="utf-8").splitlines())
-    except (OSError, UnicodeDecodeError):
-        return False
-
-
 def load_comparison(path: Path) -> Comparison:
     """Read and check one comparison file. Raises AttrGraphError with `file:line: key: what is wrong`, one a line."""
     return read_keys_file(path, Comparison)

@@ -269,6 +269,15 @@ class ExperimentKeys(KeysFile):
             raise ValueError(f"the seeds {list(seeds)} are not all different")
         return seeds
 
+    def chosen_seeds(self, asked: list[int] | None) -> tuple[int, ...]:
+        """All seeds, or those that were asked for, which must be among them."""
+        unknown = [seed for seed in asked or [] if seed not in self.seeds]
+        if unknown:
+            raise AttrGraphError(
+                f"seed {unknown[0]} is not one of experiment {self.name!r}; its seeds are {list(self.seeds)}"
+            )
+        return tuple(dict.fromkeys(asked)) if asked else self.seeds
+
 
 class Experiment(ExperimentKeys):
     queries: tuple[Question, ...] = Field(default=(), strict=False)
@@ -350,15 +359,19 @@ def load_experiments(folder: Path | None = None) -> dict[str, Experiment]:
 
 def experiment_files(folder: Path) -> list[Path]:
     """The files of a folder that are experiments, and not comparisons."""
-    from pipelines.comparison_file import is_comparison
-
     return [path for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]) if not is_comparison(path)]
+
+
+def is_comparison(path: Path) -> bool:
+    """Whether a file has variants rather than stages; False where it cannot be read, which loading it says."""
+    try:
+        return any(line.startswith("variants:") for line in path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def load_experiment(path: Path) -> Experiment:
     """Read and check one experiment file. Raises AttrGraphError with `file:line: key: what is wrong`, one a line."""
-    from pipelines.comparison_file import is_comparison
-
     if is_comparison(path):
         raise AttrGraphError(f"{path} is a comparison of variants, and no experiment; `attrgraph run {path}` runs it")
     return read_keys_file(path, Experiment)

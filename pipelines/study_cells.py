@@ -23,8 +23,7 @@ from attrgraph_core.study.held_out import study_data
 from attrgraph_core.training.data import TrainingData, load_data
 from attrgraph_core.training.models import build_model
 from pipelines.code_version import code_version
-from pipelines.questions import question_of
-from pipelines.questions.question import Question, Task
+from pipelines.questions.question import Question, Task, question_of
 from pipelines.run_folder import runs_root, write_atomically
 from pipelines.study_file import Study
 

@@ -46,12 +46,11 @@ def load_data(factory: str, arguments: Mapping[str, Any] | None = None) -> Train
     Raises AttrGraphError, naming the set and the item, for an empty set, items that are not (input, label), inputs
     that are not finite or differ in shape, and labels that are not whole numbers from 0 without gaps.
     """
-    function = load_object(factory) if ":" in factory else DATASETS.get(factory)
-    if function is None:
+    if ":" not in factory and factory not in DATASETS:
         raise AttrGraphError(
             f"unknown dataset {factory!r}; known are {', '.join(DATASETS)} and package.module:function"
         )
-    made = call_factory(function, factory, arguments or {})
+    made = call_factory(load_object(DATASETS.get(factory, factory)), factory, arguments or {})
     if isinstance(made, tuple):
         if len(made) != 2:
             raise AttrGraphError(

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ValidationError
 
 from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.import_path import load_object
 from attrgraph_core.study.held_out import HeldOut
 from attrgraph_core.training.data import TrainingData
 from attrgraph_core.training.models import build_model
 from pipelines.experiments import ExperimentKeys, Factory, Training
 from pipelines.keys_file import described
+from pipelines.questions import QUESTIONS
 from pipelines.study_file import Study
 
 if TYPE_CHECKING:
@@ -118,3 +120,9 @@ class Question(ABC):
             return keys.model_validate(given)
         except ValidationError as error:
             raise AttrGraphError(described(error, study.where, keys, ExperimentKeys.sections, *within)) from error
+
+
+def question_of(name: str) -> Question:
+    """The question of this name, or of an import path `package.module:Class`."""
+    found: Question = load_object(QUESTIONS.get(name, name))()
+    return found

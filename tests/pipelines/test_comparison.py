@@ -12,8 +12,8 @@ from attrgraph_cli.comparison import run_comparison_file
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.peers.stage_kinds import STAGE_KINDS
 from pipelines.comparison import comparison_summary, curves_path, run_comparison
-from pipelines.comparison_file import is_comparison, load_comparison
-from pipelines.experiments import load_experiments
+from pipelines.comparison_file import load_comparison
+from pipelines.experiments import is_comparison, load_experiments
 from pipelines.feasibility import check_feasible
 
 FILE = """\

@@ -9,8 +9,7 @@ import torch
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.training.models import build_model
-from pipelines.comparison_file import is_comparison
-from pipelines.experiments import load_experiment, load_experiments
+from pipelines.experiments import is_comparison, load_experiment, load_experiments
 from pipelines.feasibility import check_feasible
 
 VALID = """\
