@@ -14,7 +14,6 @@ Several baselines give the mean over them: expected gradients (Erion et al., 202
 import torch
 from torch import Tensor
 
-from attrgraph_core.attribution.contraction import Term
 from attrgraph_core.attribution.factors import (
     AttributionMethod,
     Batch,
@@ -26,6 +25,7 @@ from attrgraph_core.attribution.factors import (
 )
 from attrgraph_core.attribution.network_pass import LayerRecord, NetworkPass, differentiable
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
+from attrgraph_core.attribution.term import Term
 from attrgraph_core.errors import AttrGraphError
 
 STEPS = 32

@@ -7,11 +7,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from attrgraph_core.attribution.contraction import Term, sums_by_sample
 from attrgraph_core.attribution.method import Method
 from attrgraph_core.attribution.network_pass import LayerRecord, Recording
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
 from attrgraph_core.attribution.target import Target
+from attrgraph_core.attribution.term import Term, sums_by_sample
 
 
 @dataclass(frozen=True, eq=False)

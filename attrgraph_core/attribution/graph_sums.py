@@ -11,16 +11,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from attrgraph_core.attribution.contraction import (
-    Term,
-    contract_edges,
-    embedding_edges,
-    group_columns,
-    junction_edges,
-    sums_by_sample,
-)
+from attrgraph_core.attribution.contraction import contract_edges, embedding_edges, junction_edges
 from attrgraph_core.attribution.factors import Factors, LayerFactors, per_sample
 from attrgraph_core.attribution.structure import INPUT, Layer, NetworkStructure
+from attrgraph_core.attribution.term import Term, sums_by_sample
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.attribution_graph import AttributionGraph
 from attrgraph_core.graph.sparsify import EdgeLimits, strongest_in_rows
@@ -173,7 +167,7 @@ def _are_there(layer: Layer, sums: Sums) -> np.ndarray:
     has_weight = getattr(layer.module, "is_there", None)
     if has_weight is None:
         return there
-    return there & (group_columns(has_weight.float(), layer.sources) > 0).cpu().numpy()
+    return there & (layer.sources.group(has_weight.float()) > 0).cpu().numpy()
 
 
 def _edges(structure: NetworkStructure, sums: Sums, keep: EdgeLimits | None) -> pd.DataFrame:

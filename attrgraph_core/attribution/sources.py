@@ -103,6 +103,10 @@ class Sources:
         own = torch.arange(self.columns.shape[-1])
         return self.patterns is None and torch.equal(self.columns.reshape(-1), own)
 
+    def group(self, edges: Tensor) -> Tensor:
+        """Sums of the columns of each neuron; (..., columns of the weight) to (..., edges a target)."""
+        return edges if self.is_plain else sum_columns(edges, self.columns, self.neurons.shape[1])
+
 
 def linear_sources(ids: Tensor) -> Sources:
     """Sources of a linear layer that reads neurons `ids` (..., features), -1 for constants."""
@@ -137,6 +141,14 @@ def spatial_sources(ids: Tensor, module: Spatial) -> Sources:
     flat = padded.reshape(-1).cpu().long()
     neurons = torch.unique(flat[flat >= 0])
     return Sources(neurons.unsqueeze(0), _places(neurons, flat), by_element=True, mask=mask)
+
+
+def sum_columns(edges: Tensor, columns: Tensor, width: int) -> Tensor:
+    """Sums of the columns of each neuron; columns of -1 are constants and go."""
+    columns = columns.to(edges.device)
+    known = columns >= 0
+    grouped = edges.new_zeros(*edges.shape[:-1], width)
+    return grouped.index_add_(edges.dim() - 1, columns[known], edges[..., known])
 
 
 def pads_by_values(module: nn.Module) -> bool:

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attrgraph_core.attribution import contraction
+from attrgraph_core.attribution import term as terms
 from attrgraph_core.attribution.contraction import (
-    Term,
     contract_edges,
     edges_per_sample,
     embedding_edges,
@@ -14,6 +13,7 @@ from attrgraph_core.attribution.contraction import (
 )
 from attrgraph_core.attribution.sources import NeuronMap, Sources, linear_sources, spatial_sources
 from attrgraph_core.attribution.structure import Layer
+from attrgraph_core.attribution.term import Term
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -125,7 +125,7 @@ LAYERS = {
 @pytest.mark.parametrize("rows_per_sample", [1, 3])
 @pytest.mark.parametrize("name", LAYERS)
 def test_edges_equal_the_explicit_sum(name, rows_per_sample, monkeypatch):
-    monkeypatch.setattr(contraction, "ELEMENTS_AT_ONCE", 300)  # several chunks
+    monkeypatch.setattr(terms, "ELEMENTS_AT_ONCE", 300)  # several chunks
     module, ids = LAYERS[name]
     module, rows = module.double(), 4 * rows_per_sample
     layer = layer_of(module, ids)
