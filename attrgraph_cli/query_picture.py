@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrgraph_core.errors import AttrGraphError
 
@@ -27,7 +27,10 @@ class Pictures:
         return [path for path in (self.png, self.svg, self.html) if path is not None]
 
     def check(self) -> None:
-        """Raise AttrGraphError for a folder that is not there."""
+        """Raise AttrGraphError for a file of another kind than its name says, and a folder that is not there."""
+        for path, kind in ((self.png, "png"), (self.svg, "svg"), (self.html, "html")):
+            if path is not None and path.suffix.lower() != f".{kind}":
+                raise AttrGraphError(f"--{kind} is {path}; it is the path of a .{kind} file")
         for path in self.paths:
             if not path.parent.is_dir():
                 raise AttrGraphError(f"there is no folder {path.parent} to write {path.name} to")
@@ -39,11 +42,14 @@ class Pictures:
         from attrgraph_core.drawing.subgraph import subgraph
 
         drawn = subgraph(graph, table)
+        how: dict[str, Any] = {"title": title, "image_shape": self.image_shape}
+        if "community" in table:
+            how["communities"] = table
         for path, format in ((self.png, "png"), (self.svg, "svg")):
             if path is not None:
-                save_picture(draw_graph(drawn, graph, title=title, image_shape=self.image_shape), path, format)
+                save_picture(draw_graph(drawn, graph, **how), path, format)
         if self.html is not None:
-            save_page(draw_page(drawn, graph, title=title, image_shape=self.image_shape), self.html)
+            save_page(draw_page(drawn, graph, **how), self.html)
         for path in self.paths:
             print(f"wrote {path.absolute()}", file=sys.stderr)
 

@@ -2,14 +2,17 @@
 
 Edges are as thick as their |weight| within their two layers, red where the influence raises the target's score and blue
 where it lowers it; neurons are as large as their absolute attribution within their layer, of the sign's colour. An
-image input is a heat map of its signed attribution, with a frame around each pixel that is drawn.
+image input is a heat map of its signed attribution, with a frame around each pixel that is drawn. Where a query found
+communities, neurons and frames have the colour of theirs.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
+from attrgraph_core.drawing.communities import neuron_colours
 from attrgraph_core.drawing.layout import Layout, image_shape_of, lay_out
 from attrgraph_core.drawing.styles import AGAINST, FOR, drawn_edges, edge_strength, heat_map, neuron_size
 from attrgraph_core.graph.attribution_graph import AttributionGraph
@@ -31,11 +34,13 @@ def draw_graph(
     title: str = "",
     image_shape: tuple[int, ...] | None = None,
     most_edges: int = MOST_EDGES,
+    communities: pd.DataFrame | None = None,
 ) -> "Figure":
     """A figure of the graph `drawn`, a part of `whole`, which gives an image input its heat map.
 
     Of more than `most_edges` edges the strongest of each two layers are drawn, and the caption says so. `image_shape`
-    is that of `layout.image_shape_of`; an empty one draws the inputs as a column.
+    is that of `layout.image_shape_of`; an empty one draws the inputs as a column. `communities` is the table of that
+    query, and colours its neurons.
     """
     from matplotlib.figure import Figure
 
@@ -47,12 +52,14 @@ def draw_graph(
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, layout.width), ylim=(0, layout.height))
     axes.set_axis_off()
+    colours, meaning = neuron_colours(layout, communities)
     if layout.image is not None and shape is not None:
-        _draw_image(axes, layout, heat_map(inputs, shape))
+        _draw_image(axes, layout, heat_map(inputs, shape), colours if meaning else None)
     kept = drawn_edges(layout, most_edges)
     _draw_edges(axes, layout, kept)
-    _draw_neurons(axes, layout)
+    _draw_neurons(axes, layout, colours)
     _draw_words(axes, layout, title, len(kept))
+    _draw_meaning(axes, layout, meaning)
     return figure
 
 
@@ -66,7 +73,7 @@ def save_picture(figure: "Figure", path: Path, format: str = "png") -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _draw_image(axes: "Axes", layout: Layout, image: np.ndarray) -> None:
+def _draw_image(axes: "Axes", layout: Layout, image: np.ndarray, colours: np.ndarray | None) -> None:
     from matplotlib.patches import Rectangle
 
     assert layout.image is not None
@@ -78,9 +85,10 @@ def _draw_image(axes: "Axes", layout: Layout, image: np.ndarray) -> None:
     axes.set(xlim=(0, layout.width), ylim=(0, layout.height))  # imshow moves them
     axes.add_patch(Rectangle((left, bottom), right - left, top - bottom, fill=False, color="#999999", lw=0.6, zorder=2))
     wide, high = (right - left) / columns, (top - bottom) / rows
-    for x, y in zip(layout.x[layout.column_of == 0], layout.y[layout.column_of == 0], strict=True):
-        corner = (x - wide / 2, y - high / 2)
-        axes.add_patch(Rectangle(corner, wide, high, fill=False, color="#333333", lw=0.7, zorder=4))
+    for row in np.flatnonzero(layout.column_of == 0):
+        corner = (layout.x[row] - wide / 2, layout.y[row] - high / 2)
+        colour, width = ("#333333", 0.7) if colours is None else (colours[row], 1.4)
+        axes.add_patch(Rectangle(corner, wide, high, fill=False, color=colour, lw=width, zorder=4))
 
 
 def _draw_edges(axes: "Axes", layout: Layout, kept: np.ndarray) -> None:
@@ -107,21 +115,19 @@ def _draw_edges(axes: "Axes", layout: Layout, kept: np.ndarray) -> None:
     )
 
 
-def _draw_neurons(axes: "Axes", layout: Layout) -> None:
+def _draw_neurons(axes: "Axes", layout: Layout, colours: np.ndarray) -> None:
     size = neuron_size(layout)
-    signs = layout.graph.neurons["attribution"].to_numpy() >= 0
     for column in range(len(layout.layers)):
         own = layout.column_of == column
         if column == 0 and layout.image is not None:
             continue
         largest = min(13.0, 72 * layout.row_gap(column) * 0.8)  # points across
         across = largest * (0.35 + 0.65 * np.sqrt(size[own]))
-        colours = np.where(signs[own], FOR, AGAINST)
         axes.scatter(
             layout.x[own],
             layout.y[own],
             s=across**2,
-            c=colours,
+            c=colours[own],
             edgecolors="white",
             linewidths=0.05 * largest,
             zorder=5,
@@ -157,6 +163,13 @@ def _draw_words(axes: "Axes", layout: Layout, title: str, edge_count: int) -> No
                 ha="left" if is_last else "right", va="center", fontsize=size, color="#222222",
             )  # fmt: skip
             label.set_path_effects([withStroke(linewidth=1.6, foreground="white")])  # legible over edges
+
+
+def _draw_meaning(axes: "Axes", layout: Layout, meaning: dict[str, str]) -> None:
+    """A line of what the colours of communities mean, above the caption."""
+    place = (np.arange(len(meaning)) + 0.5) / max(1, len(meaning))
+    for at, (words, colour) in zip(place, meaning.items(), strict=True):
+        axes.text(at * layout.width, 0.24, f"● {words}", ha="center", va="bottom", fontsize=6.5, color=colour, zorder=6)
 
 
 def _labelled(layout: Layout, column: int) -> list[int]:

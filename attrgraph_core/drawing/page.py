@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
+from attrgraph_core.drawing.communities import neuron_colours
 from attrgraph_core.drawing.figure import MOST_EDGES
 from attrgraph_core.drawing.layout import Layout, image_shape_of, lay_out
 from attrgraph_core.drawing.styles import AGAINST, FOR, drawn_edges, edge_strength, heat_map, neuron_size
@@ -28,6 +30,7 @@ def draw_page(
     title: str = "",
     image_shape: tuple[int, ...] | None = None,
     most_edges: int = MOST_EDGES,
+    communities: pd.DataFrame | None = None,
 ) -> "go.Figure":
     """A figure of plotly; arguments as `figure.draw_graph`."""
     import plotly.graph_objects as go
@@ -40,7 +43,8 @@ def draw_page(
     page = go.Figure()
     if layout.image is not None and shape is not None:
         page.add_trace(_image(layout, heat_map(inputs, shape)))
-    page.add_traces([*_edges(layout, kept), _edge_numbers(layout, kept), _neurons(layout)])
+    colours, meaning = neuron_colours(layout, communities)
+    page.add_traces([*_edges(layout, kept), _edge_numbers(layout, kept), _neurons(layout, colours, meaning)])
     page.update_layout(
         title={"text": title, "x": 0.5, "font": {"size": 14}},
         width=layout.width * PIXELS_PER_INCH, height=layout.height * PIXELS_PER_INCH + 60, showlegend=False,
@@ -127,7 +131,7 @@ def _edge_numbers(layout: Layout, kept: np.ndarray) -> "go.Scatter":
     )  # fmt: skip
 
 
-def _neurons(layout: Layout) -> "go.Scatter":
+def _neurons(layout: Layout, colours: np.ndarray, meaning: dict[str, str]) -> "go.Scatter":
     import plotly.graph_objects as go
 
     neurons = layout.graph.neurons
@@ -137,12 +141,15 @@ def _neurons(layout: Layout) -> "go.Scatter":
         f"{row.layer}/{row.place} ({row.kind})<br>attribution {row.attribution:.4g}, absolute {row.abs_attribution:.4g}"
         for row in neurons.rename(columns={"index": "place"}).itertuples()
     ]
+    if meaning:
+        community = {colour: word for word, colour in meaning.items()}
+        words = [f"{word}<br>community {community[colour]}" for word, colour in zip(words, colours, strict=True)]
     is_pixel = (layout.column_of == 0) & (layout.image is not None)
     marker = {
         "size": largest * (0.35 + 0.65 * np.sqrt(neuron_size(layout))),
-        "color": np.where(neurons["attribution"] >= 0, FOR, AGAINST),
+        "color": colours,
         "symbol": np.where(is_pixel, "square-open", "circle"),
-        "line": {"color": np.where(is_pixel, "#333333", "white"), "width": 1},
+        "line": {"color": np.where(is_pixel, colours if meaning else "#333333", "white"), "width": 1},
         "opacity": 1,
     }
     return go.Scatter(

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from attrgraph_cli.main import app
+from attrgraph_core.drawing.communities import COLOURS
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.connection import Connection
 from attrgraph_core.store.graph_store import GraphStore
@@ -59,6 +60,16 @@ def test_the_answer_as_pictures_and_as_a_circuit(attrgraph, graph_id, tmp_path, 
             {"id": saved["circuit_id"]},
         )
     assert found.to_dict("records") == [{"query": "greedy_edges", "graph_id": graph_id}]
+
+
+def test_communities_are_drawn_in_their_colours(attrgraph, graph_id, tmp_path):
+    asked = ("query", "communities", "-p", f"graph_id={graph_id}", "--svg", "a.svg", "--html", "a.html")
+    ended = attrgraph(*asked, "-f", "csv", "-o", "rows.csv")
+    assert ended.exit_code == 0, ended.stderr
+    groups = pd.read_csv(tmp_path / "rows.csv")["community"].unique()
+    drawn = [(tmp_path / name).read_text(encoding="utf-8") for name in ("a.svg", "a.html")]
+    assert len(groups) > 1
+    assert all(COLOURS[group] in text for group in groups for text in drawn)
 
 
 def test_a_run_and_a_target_say_which_graph_is_meant(attrgraph, graph_id, neo4j_connection):
@@ -116,6 +127,8 @@ def test_a_plan_is_a_tree_and_nothing_is_run(attrgraph, graph_id):
         (("query", "epoch_graphs", "--png", "a.png"), "--save and pictures need a named query"),
         (("query", "--cypher", "RETURN 1", "--save"), "--save and pictures need a named query"),
         (("query", "top_edges", "--png", "gone/a.png"), "there is no folder gone"),
+        (("query", "top_edges", "--png", "e.txt"), "--png is e.txt; it is the path of a .png file"),
+        (("query", "top_edges", "--html", "a.svg"), "--html is a.svg; it is the path of a .html file"),
         (("query", "top_edges", "--png", "a.png", "--input-shape", "8"), "--input-shape is '8'"),
         (("graph", "import", "gone.json", "--run", "x"), "there is no file gone.json"),
         (("graph", "export", "gone", "a.graphml"), "there is no complete graph 'gone'"),

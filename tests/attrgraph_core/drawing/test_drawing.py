@@ -5,8 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 
 from attrgraph_core import AttrGraphError
+from attrgraph_core.drawing.communities import COLOURS, OTHERS
 from attrgraph_core.drawing.figure import LABEL_GAP, MOST_LABELS, draw_graph, save_picture
 from attrgraph_core.drawing.layout import COLUMN_GAP, image_shape_of, lay_out
 from attrgraph_core.drawing.page import draw_page, save_page
@@ -138,6 +140,24 @@ def test_a_page_has_the_numbers_of_neurons_and_edges(graph):
     assert "fc1/1 (unit)<br>attribution -3, absolute 3" in words
     assert "input/3 to fc1/1<br>weight -2, absolute 2" in words
     assert {trace.line.color for trace in page.data if trace.mode == "lines"} == {FOR, AGAINST}
+
+
+def test_neurons_of_communities_have_their_colours(graph):
+    rows = [("input", 0, 0), ("input", 1, 0), ("fc1", 0, 0), ("input", 3, 1), ("fc1", 1, 1), ("fc2", 0, 9)]
+    table = pd.DataFrame(rows, columns=["layer", "index", "community"])
+    table["name"] = table["community"].map({0: "class:3", 1: "none", 9: "class:1"})
+    axes = draw_graph(graph, image_shape=(2, 2), communities=table).axes[0]
+    _, units, outputs = axes.collections
+    assert [to_hex(colour) for colour in [*units.get_facecolors(), *outputs.get_facecolors()]] == [
+        COLOURS[0], COLOURS[1], OTHERS,
+    ]  # fmt: skip
+    frames = [to_hex(patch.get_edgecolor()) for patch in axes.patches[1:]]
+    assert frames == [COLOURS[0], COLOURS[0], OTHERS, COLOURS[1]]  # input/2 is in none
+    said = {text.get_text(): text.get_color() for text in axes.texts}
+    assert {"● 0: class:3": COLOURS[0], "● 1: none": COLOURS[1]}.items() <= said.items()
+    neurons = draw_page(graph, image_shape=(2, 2), communities=table).data[-1]
+    assert list(neurons.marker.color[4:]) == [COLOURS[0], COLOURS[1], OTHERS]
+    assert neurons.text[4].endswith("community 0: class:3")
 
 
 def test_a_random_graph_that_leaps_over_layers_can_be_drawn():
