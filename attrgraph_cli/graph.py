@@ -34,7 +34,8 @@ def attribute_(
     samples: Annotated[
         str | None,
         typer.Option(
-            help="A .npz with arrays inputs and labels; or the test samples that it gets `wrong`, or `right`."
+            help="A .npz with arrays inputs and labels; `wrong` or `right`, the test samples that it gets so; or "
+            "Cypher that returns places in the test set as `sample`, or classes as `label`."
         ),
     ] = None,
     error: Annotated[
@@ -50,6 +51,8 @@ def attribute_(
     The graph's target is samples:NAME or error:TRUE-PREDICTED.
 
     Example: attrgraph graph attribute digits --error 3-8; attrgraph query strongest_paths --target error:3-8
+
+    Example: attrgraph graph attribute digits --samples "UNWIND [3, 8] AS label RETURN label" --name threes_and_eights
     """
     if (samples is None) == (error is None):
         raise typer.BadParameter("give one of --samples and --error")

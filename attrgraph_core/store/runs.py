@@ -12,6 +12,7 @@ from attrgraph_core.store.database import Database
 from attrgraph_core.store.queries import load_query
 
 LONGEST_NAME, LONGEST_NOTE = 200, 10_000
+MOST_NAMED = 5  # of the runs that could be meant
 
 
 def list_runs(database: Database, experiment: str | None = None, tag: str | None = None) -> pd.DataFrame:
@@ -27,7 +28,11 @@ def find_run(database: Database, given: str) -> str:
     if len(found) == 1:
         return str(found[0])
     if found:
-        raise AttrGraphError(f"{given!r} begins {len(found)} runs, {', '.join(found[:3])}; write more of the one")
+        more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+        raise AttrGraphError(
+            f"{given!r} begins {len(found)} runs, the newest first: {', '.join(found[:MOST_NAMED])}{more}; write the "
+            "one that is meant, or as much of it as no other begins with"
+        )
     near = difflib.get_close_matches(given, [*runs["run_id"], *runs["name"].dropna()], n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else "attrgraph runs list shows them"
     raise AttrGraphError(f"there is no run {given!r}; {hint}")

@@ -54,7 +54,9 @@ def test_runs_are_listed_newest_first(store):
 def test_a_run_is_found_by_its_name_and_by_a_beginning(store):
     invoke("name", "runs-test-a", "the good one")
     assert store.find_run("the good one") == store.find_run("runs-test-a") == "runs-test-a"
-    with pytest.raises(AttrGraphError, match="'runs-test' begins 2 runs"):
+    with pytest.raises(
+        AttrGraphError, match="begins 2 runs, the newest first: runs-test-b, runs-test-a; write the one"
+    ):
         store.find_run("runs-test")
     with pytest.raises(AttrGraphError, match="no run 'the god one'; did you mean the good one"):
         store.find_run("the god one")
