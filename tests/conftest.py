@@ -77,6 +77,15 @@ def neo4j_driver(neo4j_connection: Connection) -> Iterator[neo4j.Driver]:
         yield driver
 
 
+@pytest.fixture
+def environment_store(neo4j_connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Connection:
+    """The session's server, as commands and pipelines find it: by the environment."""
+    monkeypatch.setenv("NEO4J_URI", neo4j_connection.uri)
+    monkeypatch.setenv("NEO4J_USER", neo4j_connection.user)
+    monkeypatch.setenv("NEO4J_PASSWORD", neo4j_connection.password)
+    return neo4j_connection
+
+
 def docker_engine_answers() -> bool:
     """Whether a Docker engine is there; its client alone, without an engine, is not enough."""
     import docker

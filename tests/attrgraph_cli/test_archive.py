@@ -6,18 +6,15 @@ from typer.testing import CliRunner
 from attrgraph_cli.db import app
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.graph_store import GraphStore
-from tests.attrgraph_core.store.conftest import graph  # noqa: F401  (a fixture)
+from tests.worked_graph import make_graph
 
 RUN = "archive-test"
 
 
 @pytest.fixture
-def store(monkeypatch, neo4j_connection, graph):  # noqa: F811
-    monkeypatch.setenv("NEO4J_URI", neo4j_connection.uri)
-    monkeypatch.setenv("NEO4J_USER", neo4j_connection.user)
-    monkeypatch.setenv("NEO4J_PASSWORD", neo4j_connection.password)
-    with GraphStore.open(neo4j_connection) as store:
-        store.save(graph, run_id=RUN, stage=1, epoch=0, edge_mass=1.0)
+def store(environment_store):
+    with GraphStore.open(environment_store) as store:
+        store.save(make_graph(), run_id=RUN, stage=1, epoch=0, edge_mass=1.0)
         yield store
         if len(store.run_cypher("MATCH (run:Run {run_id: $id}) RETURN run", {"id": RUN})):
             store.delete_run(RUN)

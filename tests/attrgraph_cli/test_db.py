@@ -40,16 +40,13 @@ def test_status_of_a_server_out_of_reach(runner, monkeypatch):
 
 
 @pytest.mark.neo4j
-def test_status_of_a_named_server(runner, monkeypatch, neo4j_connection):
-    monkeypatch.setenv("NEO4J_URI", neo4j_connection.uri)
-    monkeypatch.setenv("NEO4J_USER", neo4j_connection.user)
-    monkeypatch.setenv("NEO4J_PASSWORD", neo4j_connection.password)
+def test_status_of_a_named_server(runner, environment_store):
     result = runner.invoke(app, ["status"])
     assert result.exit_code == 0
     pairs = dict(line.split("  ", 1) for line in result.stdout.splitlines())
     assert {name: value.strip() for name, value in pairs.items()}.items() >= {
         "way": "NEO4J_URI of the environment",
-        "Bolt": neo4j_connection.uri,
+        "Bolt": environment_store.uri,
         "state": "running",
     }.items()
     started = runner.invoke(app, ["start"])

@@ -17,11 +17,8 @@ pytestmark = pytest.mark.neo4j
 
 
 @pytest.fixture
-def attrgraph(monkeypatch, capsys, tmp_path, neo4j_connection: Connection):
+def attrgraph(monkeypatch, capsys, tmp_path, environment_store: Connection):
     """Runs the command line in this process: exit code, stdout, stderr."""
-    monkeypatch.setenv("NEO4J_URI", neo4j_connection.uri)
-    monkeypatch.setenv("NEO4J_USER", neo4j_connection.user)
-    monkeypatch.setenv("NEO4J_PASSWORD", neo4j_connection.password)
     monkeypatch.setenv("ATTRGRAPH_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
     monkeypatch.setenv("COLUMNS", "200")

@@ -4,7 +4,7 @@ from typer.testing import CliRunner
 from attrgraph_cli.db import app
 from attrgraph_cli.numbers import ranges
 from attrgraph_core.store.graph_store import GraphStore
-from tests.attrgraph_core.store.conftest import graph  # noqa: F401  (a fixture)
+from tests.worked_graph import make_graph
 
 
 @pytest.mark.parametrize(
@@ -15,15 +15,12 @@ def test_neighbours_are_joined(numbers, text):
 
 
 @pytest.mark.neo4j
-def test_prune_shows_first(monkeypatch, neo4j_connection, graph):  # noqa: F811
-    monkeypatch.setenv("NEO4J_URI", neo4j_connection.uri)
-    monkeypatch.setenv("NEO4J_USER", neo4j_connection.user)
-    monkeypatch.setenv("NEO4J_PASSWORD", neo4j_connection.password)
+def test_prune_shows_first(environment_store):
     runner = CliRunner()
     command = ["prune", "--keep-last", "2", "--run", "prune-test"]
-    with GraphStore.open(neo4j_connection) as store:
+    with GraphStore.open(environment_store) as store:
         for epoch in range(5):
-            store.save(graph, run_id="prune-test", stage=1, epoch=epoch)
+            store.save(make_graph(), run_id="prune-test", stage=1, epoch=epoch)
         try:
             shown = runner.invoke(app, command)
             assert shown.exit_code == 0, shown.output

@@ -26,13 +26,10 @@ def graph_id(neo4j_connection: Connection):
 
 
 @pytest.fixture
-def attrgraph(neo4j_connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def attrgraph(environment_store: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The command line in this process, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.setenv("NEO4J_URI", neo4j_connection.uri)
-    monkeypatch.setenv("NEO4J_USER", neo4j_connection.user)
-    monkeypatch.setenv("NEO4J_PASSWORD", neo4j_connection.password)
 
     def run(*arguments: str, **more: str) -> Result:
         return CliRunner().invoke(app, list(arguments), env=more, prog_name="attrgraph")

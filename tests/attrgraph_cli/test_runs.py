@@ -6,19 +6,16 @@ from typer.testing import CliRunner
 from attrgraph_cli.runs import app
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.graph_store import GraphStore
-from tests.attrgraph_core.store.conftest import graph  # noqa: F401  (a fixture)
+from tests.worked_graph import make_graph
 
 pytestmark = pytest.mark.neo4j
 RUNS = ("runs-test-a", "runs-test-b")
 
 
 @pytest.fixture
-def store(monkeypatch, neo4j_connection, graph):  # noqa: F811
+def store(environment_store):
     """Two runs of an experiment that differ in a learning rate, a seed and how they ended."""
-    monkeypatch.setenv("NEO4J_URI", neo4j_connection.uri)
-    monkeypatch.setenv("NEO4J_USER", neo4j_connection.user)
-    monkeypatch.setenv("NEO4J_PASSWORD", neo4j_connection.password)
-    with GraphStore.open(neo4j_connection) as store:
+    with GraphStore.open(environment_store) as store:
         for seed, run_id in enumerate(RUNS):
             configuration = {"model": {"hidden": [8, 4]}, "stages": [{"epochs": 2}, {"rate": seed / 10}]}
             store.save_run(
@@ -26,7 +23,9 @@ def store(monkeypatch, neo4j_connection, graph):  # noqa: F811
             )
             store.save_stage(run_id, 1, "full", trained_neurons=3, seconds=1.5, dagster_run_id=f"dagster-{seed}")
             for epoch in (0, 1):
-                store.save(graph, run_id=run_id, stage=1, epoch=epoch, loss=1.0 - seed / 2, accuracy=0.5 + epoch / 4)
+                store.save(
+                    make_graph(), run_id=run_id, stage=1, epoch=epoch, loss=1.0 - seed / 2, accuracy=0.5 + epoch / 4
+                )
             store.finish_run(run_id, "complete")
         yield store
         for run_id in store.runs("runs_test")["run_id"]:

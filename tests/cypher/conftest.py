@@ -5,30 +5,14 @@ from collections.abc import Iterator
 import pandas as pd
 import pytest
 
-from attrgraph_core.graph.attribution_graph import AttributionGraph
 from attrgraph_core.store.connection import Connection
 from attrgraph_core.store.graph_store import GraphStore
 from attrgraph_core.store.retention import RetentionPlan, RetentionRules
 from attrgraph_core.targeting.neuron_set import NeuronSet
+from tests.worked_graph import EDGES, Edge, make_graph
 
 RUN = "query-tests"
 
-# layer, index, kind, attribution, abs_attribution
-NEURONS = [
-    ("input", 0, "input", 2.0, 3.0),
-    ("input", 1, "input", -5.0, 5.0),
-    ("fc1", 0, "unit", 1.0, 4.0),
-    ("fc1", 1, "unit", -2.0, 2.0),
-    ("fc2", 0, "output", -1.0, 3.0),
-]
-# source, target, weight, abs_weight. Into fc1/0 flow 4, into fc1/1 4, into fc2/0 8.
-EDGES = [
-    ("input", 0, "fc1", 0, 2.0, 3.0),
-    ("input", 1, "fc1", 0, -1.0, 1.0),
-    ("input", 1, "fc1", 1, -4.0, 4.0),
-    ("fc1", 0, "fc2", 0, 1.0, 6.0),
-    ("fc1", 1, "fc2", 0, -2.0, 2.0),
-]
 # The same neurons a stage earlier: fc1/0 gave 2 and not 6, fc1/1 gave 3 and not 2, input/1 gave 1 and not 5.
 EARLIER_EDGES = [
     ("input", 0, "fc1", 0, 2.0, 3.0),
@@ -36,10 +20,6 @@ EARLIER_EDGES = [
     ("fc1", 0, "fc2", 0, 1.0, 2.0),
     ("fc1", 1, "fc2", 0, -3.0, 3.0),
 ]
-
-
-Edge = tuple[str, int, str, int, float, float]
-Neuron = tuple[str, int, str, float, float]
 
 # A run of two stages with graphs of classes, and another run that it is matched with. fc1/2 does nothing.
 HISTORY, OTHER = "query-history", "query-history-other"
@@ -73,22 +53,6 @@ def short_edges(text: str) -> list[Edge]:
         (SHORT[ends[0]], int(ends[1]), SHORT[ends[2]], int(ends[3]), float(weight), abs(float(weight)))
         for ends, weight in parts
     ]
-
-
-def make_graph(
-    edges: list[Edge], target: str = "label", neurons: list[Neuron] = NEURONS, method: str = "deeplift"
-) -> AttributionGraph:
-    return AttributionGraph(
-        neurons=pd.DataFrame(neurons, columns=["layer", "index", "kind", "attribution", "abs_attribution"]),
-        edges=pd.DataFrame(
-            edges, columns=["source_layer", "source_index", "target_layer", "target_index", "weight", "abs_weight"]
-        ),
-        method=method,
-        target=target,
-        baseline="zeros",
-        sample_count=4,
-        completeness_delta=0.0,
-    )
 
 
 @pytest.fixture(scope="session")

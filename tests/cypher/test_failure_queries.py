@@ -7,8 +7,9 @@ import pytest
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.surgery.failure_edges import blamed_inputs, failure_edges
-from tests.cypher.conftest import NEURONS, RUN, make_graph
+from tests.cypher.conftest import RUN
 from tests.random_graphs import make_random_graph
+from tests.worked_graph import NEURONS, make_graph
 
 pytestmark = pytest.mark.neo4j
 

@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 
 from attrgraph_core.evidence.evidence import Evidence
-from attrgraph_core.graph.attribution_graph import AttributionGraph
 from attrgraph_core.store import graph_schema
 from attrgraph_core.store.connection import Connection
 from attrgraph_core.store.graph_store import GraphStore
 from attrgraph_core.store.retention import RetentionPlan, RetentionRules
 from attrgraph_core.targeting.neuron_set import NeuronSet
+from tests.worked_graph import EDGES, make_graph
 
 pytestmark = pytest.mark.neo4j
 
@@ -26,36 +26,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "graph.md").read_text(encoding="utf
 CHOSEN_BY, OVER_EPOCHS, NEW_EDGES, HEAVIEST_PATH, SHARED = re.findall(r"```cypher\n(.*?)```", PAGE, re.DOTALL)
 
 RUN = "docs-tests"
-NEURONS = [
-    ("input", 0, "input", 2.0, 3.0),
-    ("input", 1, "input", -5.0, 5.0),
-    ("fc1", 0, "unit", 1.0, 4.0),
-    ("fc1", 1, "unit", -2.0, 2.0),
-    ("fc2", 0, "output", -1.0, 3.0),
-]
 FIRST = [("input", 0, "fc1", 0, 2.0, 3.0), ("fc1", 0, "fc2", 0, 1.0, 2.0)]
-LAST = [
-    ("input", 0, "fc1", 0, 2.0, 3.0),
-    ("input", 1, "fc1", 0, -1.0, 1.0),
-    ("input", 1, "fc1", 1, -4.0, 4.0),
-    ("fc1", 0, "fc2", 0, 1.0, 6.0),
-    ("fc1", 1, "fc2", 0, -2.0, 2.0),
-]
 CLASS_1 = [("input", 1, "fc1", 1, 1.0, 1.0), ("fc1", 0, "fc2", 0, 1.0, 1.0), ("fc1", 1, "fc2", 0, 5.0, 5.0)]
-
-
-def make_graph(edges: list[tuple[str, int, str, int, float, float]], target: str) -> AttributionGraph:
-    return AttributionGraph(
-        neurons=pd.DataFrame(NEURONS, columns=["layer", "index", "kind", "attribution", "abs_attribution"]),
-        edges=pd.DataFrame(
-            edges, columns=["source_layer", "source_index", "target_layer", "target_index", "weight", "abs_weight"]
-        ),
-        method="deeplift",
-        target=target,
-        baseline="mean",
-        sample_count=4,
-        completeness_delta=0.0,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +41,8 @@ def store(neo4j_connection: Connection) -> Iterator[GraphStore]:
         store.save_stage(RUN, 2, "targeted", trained_neurons=2, trained_weights=4, seconds=1.0)
         whole = {"run_id": RUN, "stage": 1, "edge_mass": 1.0, "loss": 0.5, "accuracy": 0.75}
         store.save(make_graph(FIRST, "label"), epoch=0, **whole)
-        graph_id = store.save(make_graph(LAST, "label"), epoch=1, **whole).graph_id
-        store.save(make_graph(LAST, "class:0"), epoch=1, **whole)
+        graph_id = store.save(make_graph(EDGES, "label"), epoch=1, **whole).graph_id
+        store.save(make_graph(EDGES, "class:0"), epoch=1, **whole)
         store.save(make_graph(CLASS_1, "class:1"), epoch=1, **whole)
         table = store.query("neuron_influence", graph_id=graph_id)
         circuit_id = store.save_circuit(graph_id, "neuron_influence", {}, table)
@@ -129,7 +101,7 @@ def whole_store(store: GraphStore) -> Iterator[GraphStore]:
     store.annotate_run(RUN, name="docs", tags=["docs"], note="docs")
     store.finish_run(RUN, "complete")
     for epoch in (2, 3):
-        store.save(make_graph(LAST, "class:2"), run_id=RUN, stage=1, epoch=epoch, loss=0.5, accuracy=0.5)
+        store.save(make_graph(EDGES, "class:2"), run_id=RUN, stage=1, epoch=epoch, loss=0.5, accuracy=0.5)
     plan = store.plan_retention(RetentionRules(last=1), [RUN])
     going = plan.graphs["snapshot_id"] == f"{RUN}/stage_1/epoch_2"
     store.prune(RetentionPlan(plan.graphs.assign(kept_for=going.map({True: "", False: "test"}))))
@@ -143,7 +115,7 @@ def whole_store(store: GraphStore) -> Iterator[GraphStore]:
     (circuit_id,) = store.query("stored_circuits", run_id=RUN)["circuit_id"]
     store.save_evidence(circuit_id, measured | {"seed_stability": 0.5})
     other = f"{RUN}-other"
-    store.save(make_graph(LAST, "label"), run_id=other, stage=1, epoch=0, imported_from="graph.graphml")
+    store.save(make_graph(EDGES, "label"), run_id=other, stage=1, epoch=0, imported_from="graph.graphml")
     pairs = pd.DataFrame({"layer": ["fc1"], "index": [0], "other_index": [1], "correlation": [0.5]})
     store.save_matches(RUN, other, pairs)
     yield store

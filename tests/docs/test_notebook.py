@@ -23,13 +23,10 @@ def test_it_is_kept_without_outputs():
 @pytest.mark.neo4j
 # The kernel's own client of ZeroMQ, and the loop that nbclient makes for it.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_it_runs(neo4j_connection: Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setenv("NEO4J_URI", neo4j_connection.uri)
-    monkeypatch.setenv("NEO4J_USER", neo4j_connection.user)
-    monkeypatch.setenv("NEO4J_PASSWORD", neo4j_connection.password)
+def test_it_runs(environment_store: Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    with GraphStore.open(neo4j_connection) as store:
+    with GraphStore.open(environment_store) as store:
         try:
             NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(tmp_path)}}).execute()
             outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]

@@ -1,4 +1,4 @@
-"""A small experiment in a folder of its own, and a server that the pipeline finds by its environment."""
+"""A small experiment in a folder of its own, and runs of it."""
 
 import os
 import subprocess
@@ -38,15 +38,6 @@ def small_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ATTRGRAPH_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
     return path
-
-
-@pytest.fixture
-def environment_store(neo4j_connection: Connection, monkeypatch: pytest.MonkeyPatch) -> Connection:
-    """The session's server, as the pipeline finds it."""
-    monkeypatch.setenv("NEO4J_URI", neo4j_connection.uri)
-    monkeypatch.setenv("NEO4J_USER", neo4j_connection.user)
-    monkeypatch.setenv("NEO4J_PASSWORD", neo4j_connection.password)
-    return neo4j_connection
 
 
 def with_stages(path: Path, stages: str) -> Path:

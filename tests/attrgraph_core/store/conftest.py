@@ -4,43 +4,17 @@ import dataclasses
 import uuid
 from collections.abc import Callable, Iterator
 
-import pandas as pd
 import pytest
 
 from attrgraph_core.graph.attribution_graph import AttributionGraph
 from attrgraph_core.store.connection import Connection
 from attrgraph_core.store.graph_store import GraphStore
-
-NEURONS = [
-    ("input", 0, "input", 2.0, 3.0),
-    ("input", 1, "input", -5.0, 5.0),
-    ("fc1", 0, "unit", 1.0, 4.0),
-    ("fc1", 1, "unit", -2.0, 2.0),
-    ("fc2", 0, "output", -1.0, 3.0),
-]
-EDGES = [
-    ("input", 0, "fc1", 0, 2.0, 3.0),
-    ("input", 1, "fc1", 0, -1.0, 1.0),
-    ("input", 1, "fc1", 1, -4.0, 4.0),
-    ("fc1", 0, "fc2", 0, 1.0, 6.0),
-    ("fc1", 1, "fc2", 0, -2.0, 2.0),
-]
+from tests.worked_graph import make_graph
 
 
 @pytest.fixture
 def graph() -> AttributionGraph:
-    """input/0 -> fc1/0 -> fc2/0, input/1 -> fc1/0, input/1 -> fc1/1 -> fc2/0; see EDGES."""
-    return AttributionGraph(
-        neurons=pd.DataFrame(NEURONS, columns=["layer", "index", "kind", "attribution", "abs_attribution"]),
-        edges=pd.DataFrame(
-            EDGES, columns=["source_layer", "source_index", "target_layer", "target_index", "weight", "abs_weight"]
-        ),
-        method="deeplift",
-        target="label",
-        baseline="zeros",
-        sample_count=8,
-        completeness_delta=0.25,
-    )
+    return make_graph(completeness_delta=0.25)
 
 
 @pytest.fixture

@@ -13,23 +13,19 @@ def states(findings) -> dict[str, State]:
     return {finding.what: finding.state for finding in findings}
 
 
-def test_a_good_store_has_nothing_to_change(store, monkeypatch):
+@pytest.mark.usefixtures("environment_store")
+def test_a_good_store_has_nothing_to_change(store):
     findings = examine(store.connection, None)
     assert {"Neo4j", "driver", "schema", "indexes", "graphs left behind"} <= set(states(findings))
     assert [finding for finding in findings if finding.state is State.change] == []
     assert all(bool(finding.way_out) == (finding.state is not State.good) for finding in findings)
-    monkeypatch.setenv("NEO4J_URI", store.connection.uri)
-    monkeypatch.setenv("NEO4J_USER", store.connection.user)
-    monkeypatch.setenv("NEO4J_PASSWORD", store.connection.password)
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == 0, result.output
     assert "Nothing must be changed." in result.output
 
 
-def test_an_index_that_is_gone_is_named_and_made_again(store, monkeypatch):
-    monkeypatch.setenv("NEO4J_URI", store.connection.uri)
-    monkeypatch.setenv("NEO4J_USER", store.connection.user)
-    monkeypatch.setenv("NEO4J_PASSWORD", store.connection.password)
+@pytest.mark.usefixtures("environment_store")
+def test_an_index_that_is_gone_is_named_and_made_again(store):
     runner = CliRunner()
     store.run_cypher("DROP INDEX circuit_query", read_only=False)
     try:
