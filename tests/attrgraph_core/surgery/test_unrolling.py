@@ -102,6 +102,13 @@ def test_any_convolution_computes_the_same(made, precision):
         )  # fmt: skip
 
 
+def test_volumes_unroll_as_images_do():
+    inputs = images(2, 1, 3, 4, 3)
+    model = network(nn.Conv3d(1, 2, 2, padding=1), nn.ReLU(), nn.MaxPool3d(2), nn.Conv3d(2, 2, 1), sample=inputs)
+    with torch.no_grad():
+        torch.testing.assert_close(unroll(model, inputs)(inputs), model(inputs), rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("pool", POOLS, ids=str)
 @pytest.mark.parametrize("is_first", [False, True])
 def test_any_pooling_computes_the_same(pool: nn.Module, is_first: bool):
