@@ -71,7 +71,7 @@ class NeuronRecycler:
         self.steps = 0
         self.layers: list[HiddenLayer] = []
         self.skipped: dict[str, str] = {}
-        self._use: dict[str, RunningUse] = {}
+        self._uses: dict[str, list[RunningUse]] = {}  # one a reader: each may read the neurons otherwise
         self._born: dict[str, Tensor] = {}
         self._owed: dict[str, float] = {}
         self._renewed: dict[str, int] = {}
@@ -117,12 +117,13 @@ class NeuronRecycler:
         return self._utility(layer)
 
     def table(self) -> pd.DataFrame:
-        """A row a layer: neurons, renewed so far, mean age in steps, share of neurons that are dead (mean |a| of 0)."""
+        """A row a layer: neurons, renewed so far, mean age in steps, and the share of neurons that are dead: that gave
+        0 to all samples of the last `every` passes (of fewer, while there were not as many)."""
         rows = [
             (
                 layer.name, layer.width, self._renewed[layer.name],
                 float(self.steps - self._born[layer.name].float().mean()),
-                float((self._use[layer.name].mean_size() == 0).float().mean()),
+                float(torch.stack([use.is_silent(self.every) for use in self._uses[layer.name]]).all(0).float().mean()),
             )
             for layer in self.layers
         ]  # fmt: skip
@@ -140,11 +141,11 @@ class NeuronRecycler:
         for layer in self.layers:
             weight = layer.module.weight
             assert isinstance(weight, Tensor)
-            self._use[layer.name] = RunningUse(layer.width, self.decay, weight.device)
+            self._uses[layer.name] = [RunningUse(layer.width, self.decay, weight.device) for _ in layer.readers]
             self._born[layer.name] = torch.zeros(layer.width, dtype=torch.int64)
             self._owed[layer.name], self._renewed[layer.name] = 0.0, 0
-            for reader in layer.readers:
-                hook = self._see(self._use[layer.name], reader, layer.width)
+            for reader, use in zip(layer.readers, self._uses[layer.name], strict=True):
+                hook = self._see(use, reader, layer.width)
                 self._handles.append(reader.module.register_forward_pre_hook(hook))
 
     def _see(self, use: RunningUse, reader: Reader, width: int) -> Callable[..., None]:
@@ -176,14 +177,15 @@ class NeuronRecycler:
     # Choosing and renewing
 
     def _utility(self, layer: HiddenLayer) -> Tensor:
-        use = self._use[layer.name]
+        uses = self._uses[layer.name]
         if self.utility == "influence":
-            return use.mean_influence()
+            return torch.stack([use.mean_influence() for use in uses]).sum(dim=0)
         if self.utility == "random":
-            return torch.rand(layer.width, generator=self._random).to(use.size.device)
+            return torch.rand(layer.width, generator=self._random).to(uses[0].size.device)
+        sizes = torch.stack([use.mean_size() for use in uses])
         if self.utility == "dormancy":
-            return use.mean_size() / use.mean_size().mean().clamp_min(torch.finfo(torch.float32).tiny)
-        return use.mean_size() * sum(_outgoing(reader, layer.width) for reader in layer.readers)
+            return sizes.sum(dim=0) / sizes.sum(dim=0).mean().clamp_min(torch.finfo(torch.float32).tiny)
+        return (sizes * torch.stack([_outgoing(reader, layer.width) for reader in layer.readers])).sum(dim=0)
 
     def _renew_least(self, layer: HiddenLayer) -> list[int]:
         old = (self.steps - self._born[layer.name]) > self.grace
@@ -200,13 +202,12 @@ class NeuronRecycler:
 
     @torch.no_grad()
     def _renew(self, layer: HiddenLayer, chosen: Tensor) -> None:
-        use = self._use[layer.name]
-        means = use.mean_activation()
+        uses = self._uses[layer.name]
         is_chosen = torch.zeros(layer.width, dtype=torch.bool)
         is_chosen[chosen] = True
-        for reader in layer.readers:
+        for reader, use in zip(layer.readers, uses, strict=True):
             columns = ((reader.columns >= 0) & is_chosen[reader.columns.clamp_min(0)]).nonzero().squeeze(1)
-            self._silence(reader, columns, means)
+            self._silence(reader, columns, use.mean_activation())
         fresh = copy.deepcopy(layer.module)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**62, (), generator=self._random)))
@@ -215,7 +216,8 @@ class NeuronRecycler:
             rows = chosen.to(parameter.device)
             parameter[rows] = getattr(fresh, name)[rows]
             self._forget_state(parameter, (rows,))
-        use.forget(chosen.to(use.size.device))
+        for use in uses:
+            use.forget(chosen.to(use.size.device))
         self._born[layer.name][chosen] = self.steps
         self._renewed[layer.name] += len(chosen)
 

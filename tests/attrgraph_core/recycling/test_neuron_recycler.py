@@ -86,6 +86,57 @@ def test_a_channels_renewal_holds_it_at_its_mean_over_samples_and_positions():
     assert (model.conv2.weight[:, [0, 5]] == 0).all()
 
 
+class TwoReaders(nn.Module):
+    """One layer, read through two activations."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.left, self.right = nn.Linear(6, 8), nn.Linear(8, 3), nn.Linear(8, 3)
+
+    def hidden(self, inputs):
+        sums = self.fc(inputs)
+        return sums.relu(), sums.tanh()
+
+    def forward(self, inputs):
+        left, right = self.hidden(inputs)
+        return self.left(left) + self.right(right)
+
+
+@pytest.mark.filterwarnings("ignore::attrgraph_core.recycling.neuron_recycler.RecyclingWarning")
+def test_what_two_layers_read_otherwise_is_held_at_the_mean_of_each():
+    torch.manual_seed(0)
+    model = TwoReaders().double()
+    recycler = NeuronRecycler(model, adam(model), rate=0.1, decay=0.0, utility="contribution")
+    model(INPUTS).sum().backward()
+    left, right = (values.detach() for values in model.hidden(INPUTS))
+    sums = [side.weight.abs().sum(dim=0) * a.abs().mean(dim=0)
+            for side, a in ((model.left, left), (model.right, right))]  # fmt: skip
+    torch.testing.assert_close(recycler.utilities("fc").double(), sum(sums).detach(), rtol=1e-5, atol=1e-7)
+    for values in (left, right):
+        values[:, 2] = values[:, 2].mean()
+    expected = model.left(left) + model.right(right)
+    recycler.renew("fc", [2])
+    torch.testing.assert_close(model(INPUTS), expected, rtol=0, atol=1e-6)
+
+
+def test_the_table_counts_what_was_dead_in_the_last_passes():
+    """A running mean stays above 0 for thousands of passes; the table sees a death after `every`."""
+    model = make_mlp()
+    recycler = NeuronRecycler(model, torch.optim.SGD(model.parameters(), lr=0.0), rate=0.03, every=5)
+    assert recycler.table().empty
+    train(model, recycler.optimizer, 4, recycler)
+    alive = recycler.table().set_index("layer")["dead_share"]["fc1"]
+    dead = int((model[:2](INPUTS) > 0).any(dim=0).nonzero()[0])
+    with torch.no_grad():
+        model.fc1.bias[dead] = -1e3
+    train(model, recycler.optimizer, 4, recycler)
+    assert recycler.table()["dead_share"][0] == alive
+    train(model, recycler.optimizer, 1, recycler)
+    assert recycler.table()["dead_share"][0] == alive + 1 / 8
+    recycler.renew("fc1", [dead])
+    assert recycler.table()["dead_share"][0] == alive
+
+
 @pytest.mark.parametrize("make", [make_mlp, make_cnn])
 def test_influence_is_that_of_the_definition(make):
     """Sum over samples of |Σ over positions of a dL/da| where the next layer reads it; a mean of two passes."""
