@@ -67,6 +67,7 @@ class Study(KeysFile):
     graphs: bool = False
     quick: QuickKeys = QuickKeys()
     is_quick: bool = Field(default=False, exclude=True)
+    left_out: tuple[Name, ...] = Field(default=(), exclude=True)  # data sets of the file, by `of_data`
 
     @field_validator("question")
     @classmethod
@@ -119,6 +120,7 @@ class Study(KeysFile):
             raise AttrGraphError(f"study {self.name!r} has no data {unknown[0]!r}; it has {', '.join(self.data)}")
         given = {name: getattr(self, name) for name in Study.model_fields}
         kept = {name: self.data[name] for name in dict.fromkeys(names)}
+        given["left_out"] = (*self.left_out, *(name for name in self.data if name not in kept))
         return self._changed({**given, "data": kept, "quick": self.quick.model_copy(update={"data": None})})
 
     def _changed(self, given: dict[str, Any]) -> "Study":

@@ -16,7 +16,14 @@ from pipelines.questions.question import Measure
 from pipelines.run_folder import write_atomically
 from pipelines.study_cells import FAILED, StudyGrid, study_folder
 from pipelines.study_pictures import page_of, save_picture
-from pipelines.study_summary import cell_table, comparison_table, method_table, trial_seconds, trial_table
+from pipelines.study_summary import (
+    cell_table,
+    comparison_table,
+    left_out_count,
+    method_table,
+    trial_seconds,
+    trial_table,
+)
 
 HEAD = """# The study
 
@@ -83,7 +90,7 @@ def section_of(grid: StudyGrid, cells: pd.DataFrame, picture: Path) -> str:
         if len(own):
             parts += [f"### {data}", _method_rows(grid, own)]
     if not study.is_quick:
-        parts += [f"### Compared with `{study.reference}`", _comparison_rows(comparison_table(grid, cells))]
+        parts += [f"### Compared with `{study.reference}`", _comparison_rows(grid, comparison_table(grid, cells))]
     parts += [_traces(grid, methods), _failures(grid, cells)]
     return "\n\n".join(part for part in parts if part)
 
@@ -94,6 +101,7 @@ def _form(grid: StudyGrid, cells: pd.DataFrame) -> str:
         _count(number, what)
         for number, what in ((len(study.methods), "method"), (len(study.data), "data set"), (len(study.seeds), "seed"))
     )
+    counts += f" (without {', '.join(study.left_out)})" if study.left_out else ""
     tuned = _count(len(study.tuning_seeds), "tuning seed") if grid.trials else "nothing to tune"
     code = ", ".join(f"`{version}`" for version in cells["code_version"].unique())
     took = f"code {code}, {cells['wall_seconds'].sum() + trial_seconds(grid):.0f} s of one core"
@@ -143,7 +151,7 @@ def is_on_border(tried: Sequence[object], value: object) -> bool:
     return len(numbers) > 2 and value in (min(numbers), max(numbers))
 
 
-def _comparison_rows(rows: pd.DataFrame) -> str:
+def _comparison_rows(grid: StudyGrid, rows: pd.DataFrame) -> str:
     head = ["data", "measure", "method", "difference (95 %)", "effect d (95 %)", "pairs", "p", "p, Holm", "verdict"]
     lines = []
     for row in rows.itertuples():
@@ -155,11 +163,10 @@ def _comparison_rows(rows: pd.DataFrame) -> str:
                 number(row.corrected_p), str(row.verdict),
             ]
         )  # fmt: skip
-    count = sum(not math.isnan(p) for p in rows["p"])
-    return (
-        _table(head, lines)
-        + f"\n\nCorrected for {_count(count, 'comparison')}; a verdict needs a corrected p below {LEVEL}."
-    )
+    left_out = left_out_count(grid)
+    count = _count(sum(not math.isnan(p) for p in rows["p"]) + left_out, "comparison")
+    count += f", {left_out} of them of data that were left out" if left_out else ""
+    return _table(head, lines) + f"\n\nCorrected for {count}; a verdict needs a corrected p below {LEVEL}."
 
 
 def _traces(grid: StudyGrid, methods: pd.DataFrame) -> str:

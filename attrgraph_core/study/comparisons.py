@@ -1,9 +1,10 @@
 """Methods held against a reference over seeds: paired tests, corrected for their number, and effects with intervals.
 
-A pair is one seed: both methods had the same data, first weights and order of samples. The difference is tested by
-Student's t for pairs, its interval is of the same t; the effect size is Cohen's d of pairs, the mean difference over
-its standard deviation, with a percentile bootstrap interval over seeds. p-values are corrected by Holm's step-down
-procedure (1979), over all comparisons of a study.
+A pair is one seed: both methods had the same data and, of the same network, the same first weights; samples come in one
+order until one of them begins another stage. Seeds are all that is drawn: what is shown is shown of these samples and
+networks. The difference is tested by Student's t for pairs, its interval is of the same t; the effect size is Cohen's d
+of pairs, the mean difference over its standard deviation, with a percentile bootstrap interval over seeds. p-values are
+corrected by Holm's step-down procedure (1979), over all comparisons of a study.
 """
 
 import math
@@ -98,7 +99,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def holm_corrected(comparisons: Sequence[PairedComparison]) -> list[PairedComparison]:
-    """All comparisons of a study, corrected for their number."""
-    adjusted = holm([comparison.p for comparison in comparisons])
-    return [replace(comparison, corrected_p=p) for comparison, p in zip(comparisons, adjusted, strict=True)]
+def holm_corrected(comparisons: Sequence[PairedComparison], left_out: int = 0) -> list[PairedComparison]:
+    """All comparisons of a study, corrected for their number, those `left_out` among them: they count as p = 1."""
+    adjusted = holm([*(comparison.p for comparison in comparisons), *[1.0] * left_out])
+    return [replace(comparison, corrected_p=p) for comparison, p in zip(comparisons, adjusted, strict=False)]

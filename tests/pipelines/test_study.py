@@ -20,7 +20,7 @@ from pipelines.questions.efficiency import Efficiency
 from pipelines.study_cells import FAILED, TEST, VALIDATION, StudyGrid, load_result, run_cell
 from pipelines.study_file import load_study
 from pipelines.study_pictures import _leave_out_the_far
-from pipelines.study_report import is_on_border, merged, write_report
+from pipelines.study_report import is_on_border, merged, section_of, write_report
 from pipelines.study_run import run_one, run_studies, work_side_by_side
 from pipelines.study_summary import cell_table, comparison_table
 from tests.pipelines.study_files import SMALL_STUDY
@@ -222,6 +222,45 @@ def test_comparisons_by_hand(quick: StudyGrid):
     (row,) = comparison_table(quick, cells).to_dict("records")
     assert row["difference"] == pytest.approx(0.05)
     assert (row["pairs"], row["verdict"]) == (2, "quick: no claim")
+
+
+def full_cells(grid: StudyGrid, count: int = 20) -> pd.DataFrame:
+    """A row a cell of the small study's whole form: `random` is better by .1, more or less."""
+    rows = [(name, seed, 0.5 + 0.1 * (name == "random") + 0.001 * (seed * 7 % 5) * (name == "full"))
+            for seed in grid.study.seeds for name in ("full", "random")]  # fmt: skip
+    cells = pd.DataFrame(rows[:count], columns=["method", "seed", "accuracy"])
+    return cells.assign(data="digits", status="complete")
+
+
+def test_what_is_not_whole_makes_no_claim(file: Path):
+    """Who looks in between could stop where it looks well."""
+    grid = StudyGrid(load_study(file))
+    assert comparison_table(grid, full_cells(grid))["verdict"][0] == "better"
+    assert comparison_table(grid, full_cells(grid, 19))["verdict"][0] == "19 of 20 cells: no claim"
+    failed = full_cells(grid)
+    failed.loc[failed["method"] == "full", ["status", "accuracy"]] = ["failed", float("nan")]
+    assert comparison_table(grid, failed)["verdict"][0] == "0 pairs: no claim, 10 of the reference failed"
+
+
+def test_data_that_are_left_out_count_in_the_correction(file: Path):
+    keys = "    model: {factory: mlp, arguments: {hidden: [12, 8]}}\n"
+    file.write_text(
+        SMALL_STUDY.replace(keys, keys + "  mnist1d:\n    dataset: {factory: mnist1d}\n" + keys), encoding="utf-8"
+    )
+    grid = StudyGrid(load_study(file).of_data(["digits"]))
+    assert (grid.study.left_out, grid.test_count) == (("mnist1d",), 20)
+    (row,) = comparison_table(grid, full_cells(grid)).to_dict("records")
+    assert row["corrected_p"] == pytest.approx(2 * row["p"])
+    section = section_of(grid, cells_with_all(grid), Path("picture.png"))
+    assert "1 data set, 10 seeds (without mnist1d)" in section
+    assert "Corrected for 2 comparisons, 1 of them of data that were left out;" in section
+
+
+def cells_with_all(grid: StudyGrid) -> pd.DataFrame:
+    given = full_cells(grid).assign(
+        run_id="", error="", settings="{}", config_hash="", code_version="1", wall_seconds=1.0
+    )  # fmt: skip
+    return given.assign(**{measure.name: 0.0 for measure in grid.question.measures if measure.name != "accuracy"})
 
 
 def test_a_cell_that_another_process_holds_is_left_to_it(quick: StudyGrid):

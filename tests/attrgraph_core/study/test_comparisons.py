@@ -52,5 +52,6 @@ def test_verdicts_need_seeds_and_a_corrected_p():
     among_six = holm_corrected([found] * 6)[0]
     assert among_six.corrected_p == pytest.approx(0.06)
     assert among_six.verdict(larger_is_better=True, is_quick=False) == "no difference shown"
+    assert holm_corrected([found], left_out=5)[0].corrected_p == pytest.approx(0.06)
     few = PairedComparison(9, 0.1, 0.05, 0.15, 1.0, 0.5, 1.5, 0.001, 0.001)
     assert few.verdict(larger_is_better=True, is_quick=False) == "9 pairs: no claim"
