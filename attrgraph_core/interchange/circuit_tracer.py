@@ -21,7 +21,6 @@ from attrgraph_core.interchange.tables import EdgeRow, NeuronRow, edge_rows, gra
 SCHEMA_VERSION = 1
 KINDS = {"embedding": "input", "logit": "output"}  # by feature_type; an error node has no cause in the graph, either
 ERROR = "mlp reconstruction error"
-OUR_PREFIX = "attrgraph:"  # of a slug: what we wrote, with its layers' names
 
 
 def read_circuit_tracer(path: Path) -> AttributionGraph:

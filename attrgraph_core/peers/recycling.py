@@ -21,7 +21,7 @@ class Recycling(Peer):
         self.recycler: NeuronRecycler | None = None
 
     def begin_epoch(self, epoch: int) -> None:
-        if self.recycler is not None:
+        if self.recycler is not None and self.recycler.layers:  # none where the first epoch was a single step
             self.recycler.step()
 
     def after_step(self, optimizer: Optimizer) -> None:

@@ -45,7 +45,7 @@ def task_stream(inputs: Tensor, labels: Tensor, count: int, *, change: str, epoc
     """`count` tasks of the same samples, each seen `epochs` times in random order.
 
     With `change` `inputs` each task permutes the elements of the inputs by a permutation of its own; with `labels` it
-    draws a label for each sample anew. Raises AttrGraphError for another change and counts below 1.
+    permutes the labels of all samples anew. Raises AttrGraphError for another change and counts below 1.
     """
     if change not in CHANGES:
         raise AttrGraphError(f"unknown change {change!r}; what changes from task to task is {' or '.join(CHANGES)}")

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attrgraph_core.attribution.evaluation import evaluation_mode
+from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.surgery.samples import Samples
 from attrgraph_core.surgery.weight_entries import WeightEntries
 
@@ -28,9 +30,18 @@ class FineTuning:
     importance: Mapping[str, Tensor] | None = None
 
     def run(self, model: nn.Module, samples: Samples, seed: int = 0) -> None:
-        """Train `model` in place on `samples`, in evaluation mode: neither dropout nor running statistics."""
-        model.eval()
-        own = {name: p for name, p in model.named_parameters() if self.only is None or name in self.only}
+        """Train `model` in place on `samples`, in evaluation mode: neither dropout nor running statistics.
+
+        Frozen parameters stay as they are; modes are left as before. Raises AttrGraphError where nothing trains.
+        """
+        wanted = {name: p for name, p in model.named_parameters() if self.only is None or name in self.only}
+        own = {name: parameter for name, parameter in wanted.items() if parameter.requires_grad}
+        if not own:
+            raise AttrGraphError("no parameter that fine-tuning may change requires a gradient; unfreeze one")
+        with evaluation_mode(model), torch.enable_grad():
+            self._take_steps(model, own, samples, seed)
+
+    def _take_steps(self, model: nn.Module, own: Mapping[str, nn.Parameter], samples: Samples, seed: int) -> None:
         anchors = {name: parameter.detach().clone() for name, parameter in own.items()}
         optimizer = torch.optim.Adam(own.values(), lr=self.learning_rate)
         generator = torch.Generator().manual_seed(seed)
@@ -39,7 +50,7 @@ class FineTuning:
             loss = functional.cross_entropy(model(samples.inputs[rows]), samples.labels[rows])
             if self.pull:
                 loss = loss + self.pull / 2 * self._distance(own, anchors)
-            gradients = torch.autograd.grad(loss, list(own.values()))
+            gradients = torch.autograd.grad(loss, list(own.values()), materialize_grads=True, allow_unused=True)
             for parameter, gradient in zip(own.values(), gradients, strict=True):
                 parameter.grad = gradient
             optimizer.step()
@@ -51,7 +62,7 @@ class FineTuning:
         if self.removed is None:
             return
         with torch.no_grad():
-            for name in self.removed.positions:
+            for name in self.removed.positions.keys() & own.keys():
                 own[name][self.removed.indices(name, own[name])] = 0.0
 
     def _distance(self, own: Mapping[str, nn.Parameter], anchors: Mapping[str, Tensor]) -> Tensor:

@@ -30,7 +30,7 @@ class Theatre:
     def __init__(self, model: nn.Module, choose: Case) -> None:
         self.model, self.choose = model, choose
         self.before = copy_of(model)
-        self._classes_by_case: dict[int, Tensor] = {}
+        self._classes_by_case: dict[int, tuple[Case, Tensor]] = {}  # with the case, whose id is then no other one's
 
     def best_of(self, candidates: list[Candidate]) -> tuple[int, list[Outcome]]:
         """The place of the candidate with the most balance on the part to choose by, and what all did there."""
@@ -68,8 +68,8 @@ class Theatre:
     def _classes(self, case: Case) -> Tensor:
         """What the network said of the bad samples before any remedy."""
         if id(case) not in self._classes_by_case:
-            self._classes_by_case[id(case)] = classes_of(self.model, case)
-        return self._classes_by_case[id(case)]
+            self._classes_by_case[id(case)] = case, classes_of(self.model, case)
+        return self._classes_by_case[id(case)][1]
 
     def carry_out(self, candidate: Candidate) -> WeightChange:
         """Apply a candidate for good; the way back."""
