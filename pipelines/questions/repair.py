@@ -28,6 +28,7 @@ from attrgraph_core.surgery.theatre import Theatre
 from attrgraph_core.surgery.unrolling import unroll
 from attrgraph_core.surgery.weight_entries import layers_with_edges
 from attrgraph_core.training.data import TrainingData
+from attrgraph_core.training.reproducibility import derive_seed
 from attrgraph_core.training.stage import train_stage
 from pipelines.keys_file import Section
 from pipelines.questions.question import Measure, Question, Task, Trained
@@ -36,6 +37,7 @@ from pipelines.questions.trained_variant import settings_of_task
 UNCHANGED = Candidate("", lambda model: None)
 EDGES = ("blamed edges", "random edges", "magnitude edges")
 TUNED, BLIND = ", fine-tuned", "blamed edges, blind"
+HELD_OUT = 2  # the part after those to find and to choose by
 TOLERATED = 0.01  # accuracy on good samples that a blind dose may cost
 
 
@@ -92,7 +94,8 @@ class Repair(Question):
         half = len(task.data.test_labels) // 2
         parts = Samples(task.data.test_inputs, task.data.test_labels)
         find, choose = (
-            _case(task, Samples(*(values[rows] for values in parts))) for rows in (slice(half), slice(half, None))
+            _case(task, Samples(*(values[rows] for values in parts)), part)
+            for part, rows in enumerate((slice(half), slice(half, None)))
         )
         started = time.perf_counter()
         theatre = Theatre(model, choose)
@@ -106,7 +109,7 @@ class Repair(Question):
 
     def measure(self, task: Task, trained: Trained, held_out: HeldOut) -> dict[str, float]:
         mended: _Mended = trained.about
-        outcome, changed = mended.theatre.outcome(mended.candidate, _case(task, Samples(*held_out)))
+        outcome, changed = mended.theatre.outcome(mended.candidate, _case(task, Samples(*held_out), HELD_OUT))
         return {
             "balance": outcome.balance, "failure_rate": outcome.failure_rate, "good_accuracy": outcome.good_accuracy,
             "bad_accuracy": outcome.bad_accuracy, "changed_weights": float(changed),
@@ -136,14 +139,14 @@ def _faulty_network(task: Task) -> nn.Module:
     return model.eval()
 
 
-def _case(task: Task, samples: Samples) -> Case:
-    """Half of the samples with the fault, the other half without."""
+def _case(task: Task, samples: Samples, part: int) -> Case:
+    """Half of the samples with the fault, the other half without; noise is another one in each `part`."""
     options: Options = task.options
     if options.fault in ("backdoor", "shortcut"):
         return patch_case(*samples, options.neurons, options.target, value=options.value, seed=task.seed)
     half = len(samples.labels) // 2
     broken = sensor_fault(
-        samples.inputs[:half], options.neurons, options.fault, value=options.value, seed=task.seed
+        samples.inputs[:half], options.neurons, options.fault, value=options.value, seed=derive_seed(task.seed, part)
     )  # fmt: skip
     return Case(Samples(broken, samples.labels[:half]), Samples(samples.inputs[half:], samples.labels[half:]))
 

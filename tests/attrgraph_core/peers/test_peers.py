@@ -9,6 +9,7 @@ from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.peers.drtp import DirectRandomTargetProjection
 from attrgraph_core.peers.meprop import MeProp
 from attrgraph_core.peers.random_layers import RandomLayers
+from attrgraph_core.peers.recycling import Recycling
 from attrgraph_core.peers.thin import dense_step_flops, targeted_step_flops, thin_arguments
 from attrgraph_core.training.counted_flops import counted_flops
 from attrgraph_core.training.models import mlp, small_cnn
@@ -135,6 +136,16 @@ def test_random_layers_move_and_no_others(data):
         assert moved == {*layers, "output"}
     assert len(set(drawn[1:])) > 1
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_recycling_an_epoch_of_a_single_step(data):
+    """The first step is not seen, so that there is nothing to renew by after it; no error."""
+    model, peers = mlp((6,), 3, (8, 7)), []
+    train_stage(
+        model, data, TrainingSettings(5, 0.01, batch_size=len(data.train_labels)), seed=0, stage=1,
+        make_peer=lambda network: peers.append(Recycling(network, 0.2, 0)) or peers[0],
+    )  # fmt: skip
+    assert peers[0].recycler.table()["renewed"].sum() > 0
 
 
 def test_random_layers_refuse_more_than_there_are():
