@@ -53,6 +53,10 @@ def _entries(
     model: nn.Module, removed: pd.DataFrame | Mapping[str, Iterable[int]] | WeightEntries, inputs: Tensor, mean: bool
 ) -> WeightEntries:
     if isinstance(removed, WeightEntries):
+        own = dict(model.named_parameters())
+        unknown = [name for name in removed.positions if name not in own]
+        if unknown:
+            raise AttrGraphError(f"the network has no parameter {unknown[0]!r}; it has {', '.join(own)}")
         return removed
     if isinstance(removed, pd.DataFrame):
         return WeightEntries.of_edges(model, inputs, removed)

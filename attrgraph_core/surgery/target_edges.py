@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.surgery.weight_entries import WeightEntries
@@ -113,8 +113,24 @@ def target_edges(model: nn.Module, entries: WeightEntries) -> Iterator[TargetedE
     required = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
     leaves = {id(leaf) for leaf in targeted.parameters()}
 
+    def trains(optimizer: torch.optim.Optimizer) -> bool:
+        return any(id(parameter) in leaves for group in optimizer.param_groups for parameter in group["params"])
+
+    def before_step(optimizer: torch.optim.Optimizer, arguments: Any, named: Any) -> Any:
+        closure = arguments[1] if len(arguments) > 1 else named.get("closure")
+        if closure is None or not trains(optimizer):
+            return None
+
+        def at_what_is_tried() -> Any:  # L-BFGS asks at several places within a step
+            targeted._write_back()
+            return closure()
+
+        return (arguments[0], at_what_is_tried, *arguments[2:]), {
+            name: named[name] for name in named.keys() - {"closure"}
+        }
+
     def after_step(optimizer: torch.optim.Optimizer, arguments: Any, named: Any) -> None:
-        if any(id(parameter) in leaves for group in optimizer.param_groups for parameter in group["params"]):
+        if trains(optimizer):
             targeted._write_back()
 
     with ExitStack() as stack:
@@ -127,6 +143,7 @@ def target_edges(model: nn.Module, entries: WeightEntries) -> Iterator[TargetedE
             stack.callback(whole.register_post_accumulate_grad_hook(targeted._take_gradient(name)).remove)
         freeze_statistics(model, stack)
         stack.callback(model.register_load_state_dict_post_hook(lambda *_: targeted._read_again()).remove)
+        stack.callback(register_optimizer_step_pre_hook(before_step).remove)
         stack.callback(register_optimizer_step_post_hook(after_step).remove)
         yield targeted
 

@@ -128,6 +128,8 @@ def test_bad_input_is_refused_before_anything_changes(mlp):
         ablate(mlp, WeightEntries({"output.weight": torch.tensor([0])}), INPUTS[:0])
     with pytest.raises(AttrGraphError, match="no neuron 9"):
         ablate(mlp, {"fc1": [9]}, INPUTS)
+    with pytest.raises(AttrGraphError, match=r"no parameter 'fc9\.weight'; it has fc1\.weight"):
+        ablate(mlp, WeightEntries({"fc9.weight": torch.tensor([0])}), INPUTS, compensate=False)
     assert all(torch.equal(value, before[name]) for name, value in mlp.state_dict().items())
 
 

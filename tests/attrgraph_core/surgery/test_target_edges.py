@@ -1,6 +1,7 @@
 """Training chosen entries: as dense training of these alone would, and nothing else moves by a bit."""
 
 from collections import OrderedDict
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -115,3 +116,25 @@ def test_an_unknown_parameter_is_refused(model):
         target_edges(model, WeightEntries({"fc9.weight": torch.tensor([0])})),
     ):
         pass
+
+
+def test_an_optimizer_that_asks_within_a_step_sees_what_it_tries():
+    """L-BFGS on all entries goes the way that it goes on the whole network."""
+
+    def fitted(is_targeted):
+        torch.manual_seed(0)
+        model, inputs, wanted = nn.Linear(4, 3).double(), torch.randn(30, 4).double(), torch.randn(30, 3).double()
+        entries = WeightEntries({"weight": torch.arange(12), "bias": torch.arange(3)})
+        with target_edges(model, entries) if is_targeted else nullcontext(model) as trained:
+            optimizer = torch.optim.LBFGS(trained.parameters(), max_iter=20)
+
+            def loss():
+                optimizer.zero_grad()
+                found = (model(inputs) - wanted).square().mean()
+                found.backward()
+                return found
+
+            optimizer.step(loss)
+        return model.weight.detach()
+
+    torch.testing.assert_close(fitted(True), fitted(False), rtol=0, atol=1e-6)
