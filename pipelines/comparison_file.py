@@ -3,6 +3,7 @@
 It has an experiment's keys but for `stages`, and `variants`: a name and stages each, of which one may be repeated.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field, field_validator
@@ -46,15 +47,9 @@ class Comparison(ExperimentKeys):
                 raise ValueError(f"variant {name!r} has no stages")
             try:
                 check_stages(stages)
+                check_needs_no_store(stages)
             except ValueError as error:
                 raise ValueError(f"variant {name!r}: {error}") from error
-            for stage in stages:
-                if stage.select is not None and (stage.select.query, stage.select.target) != (ONLY_QUERY, "label"):
-                    raise ValueError(
-                        f"variant {name!r} asks query {stage.select.query!r} of {stage.select.target!r}; a comparison "
-                        f"keeps no graphs in Neo4j and can ask {ONLY_QUERY!r} of 'label' alone: leave out 'query' and "
-                        "'target', or make it an experiment of its own"
-                    )
         return variants
 
     def experiment_of(self, variant: str) -> Experiment:
@@ -62,6 +57,22 @@ class Comparison(ExperimentKeys):
         stages = tuple(stage for repeated in self.variants[variant] for stage in repeated.as_stages)
         given = {name: getattr(self, name) for name in ExperimentKeys.model_fields}
         return Experiment.model_validate({**given, "stages": stages})
+
+
+def check_needs_no_store(stages: Sequence[Stage]) -> None:
+    """Raises ValueError for a stage that asks a store of graphs, which comparisons and studies train without."""
+    for stage in stages:
+        if stage.circuit is not None:
+            raise ValueError(
+                f"a stage of kind {stage.kind!r} asks query {stage.circuit.query!r} of a graph in Neo4j; comparisons "
+                "and studies keep none: make it an experiment of its own"
+            )
+        if stage.select is not None and (stage.select.query, stage.select.target) != (ONLY_QUERY, "label"):
+            raise ValueError(
+                f"it asks query {stage.select.query!r} of {stage.select.target!r}; comparisons and studies keep no "
+                f"graphs in Neo4j and can ask {ONLY_QUERY!r} of 'label' alone: leave out 'query' and 'target', or make "
+                "it an experiment of its own"
+            )
 
 
 def load_comparison(path: Path) -> Comparison:

@@ -107,7 +107,7 @@ def _check_kind(stage: Stage, model: "nn.Module", data: "TrainingData") -> None:
     """What its kind asks of the network."""
     from pipelines.stage_kind import neurons_of_kind, way_of_training
 
-    if stage.kind == "targeted":
+    if stage.kind == "targeted" or stage.circuit is not None:
         return
     if neurons := neurons_of_kind(stage, model, data):
         from attrgraph_core.targeting.target_neurons import target_neurons

@@ -66,6 +66,7 @@ def way_of_training(
         return WayOfTraining(
             None, make_peer=lambda network: Removal(network, entries, data.train_inputs[:REMOVAL_SAMPLES], undo_path)
         )
+    assert stage.circuit is None, f"a stage of kind {stage.kind!r} follows what its circuit's query returned"
     output = output_layer_name(model, data)
     share, layers = stage.share or 1.0, stage.layers or 1
     ways: dict[str, Callable[[nn.Module], Peer]] = {

@@ -9,14 +9,15 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
 from attrgraph_core.recycling.streams import permuted
 from attrgraph_core.study.held_out import HeldOut
 from attrgraph_core.training.data import TrainingData, with_samples
 from attrgraph_core.training.reproducibility import derive_seed
-from pipelines.experiments import Stage
+from pipelines.comparison_file import check_needs_no_store
+from pipelines.experiments import Stage, check_stages
 from pipelines.keys_file import Section
 from pipelines.questions.question import COSTS, Measure, Question, Task, Trained
 from pipelines.questions.trained_variant import TUNABLE, accuracy_of, built_model, costs_of, experiment_of
@@ -34,6 +35,12 @@ class Method(Section):
     then: Stage
     replay: float = Field(default=0.0, ge=0, le=1)  # share of every earlier task's samples
     training: dict[str, float | int | str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def stages_follow_each_other(self) -> "Method":
+        check_stages((self.first, self.then))
+        check_needs_no_store((self.first, self.then))
+        return self
 
 
 class Forgetting(Question):

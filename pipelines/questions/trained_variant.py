@@ -15,7 +15,7 @@ from attrgraph_core.training.data import TrainingData
 from attrgraph_core.training.models import build_model
 from attrgraph_core.training.reproducibility import seeded
 from attrgraph_core.training.stage import TrainingSettings
-from pipelines.comparison_file import RepeatedStage
+from pipelines.comparison_file import RepeatedStage, check_needs_no_store
 from pipelines.experiments import Attribution, Experiment, Factory, Stage, check_stages
 from pipelines.keys_file import Section
 from pipelines.questions.question import Task, Trained
@@ -38,6 +38,7 @@ class StagesMethod(Section):
     @classmethod
     def stages_follow_each_other(cls, stages: tuple[RepeatedStage, ...]) -> tuple[RepeatedStage, ...]:
         check_stages(stages)
+        check_needs_no_store(stages)
         return stages
 
 

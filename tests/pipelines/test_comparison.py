@@ -80,7 +80,9 @@ def test_the_comparison_that_comes_with_the_project_can_run():
         ("    - {kind: thin, share: 0.5, epochs: 5}", "    - {kind: thin, epochs: 5}",
          "17: variants.thin.0: a stage of kind 'thin' needs 'share'"),
         ("budget: {share: 0.5, coverage: 2}", "budget: 0.5, query: path_mass",
-         "7: variants: variant 'covering' asks query 'path_mass' of 'label'; a comparison keeps no graphs"),
+         "7: variants: variant 'covering': it asks query 'path_mass' of 'label'; comparisons and studies keep"),
+        ("    - {kind: thin, share: 0.5, epochs: 5}", "    - epochs: 1\n    - {kind: ablate, epochs: 2, circuit: "
+         "{query: top_edges}}", "7: variants: variant 'thin': a stage of kind 'ablate' asks query 'top_edges'"),
         ("variants:", "queries: []\nvariants:", "7: queries: unknown key; known here are name, description, seeds,"),
     ],
 )  # fmt: skip

@@ -48,6 +48,10 @@ def test_errors_have_their_line(tmp_path: Path, before: str, after: str, expecte
         ("target: 0.3", "goal: 0.3", "10: options.goal: unknown key; known here are full_epochs, target"),
         ("[{epochs: 2}]", "[{epochs: 0}]", "15: methods.full.stages.0.epochs: Input should be greater than"),
         ("policy: random, budget: 0.5", "policy: random", "17: methods.random.stages.1.select.budget: this key is req"),
+        ("policy: random, budget: 0.5", "policy: random, budget: 0.5, query: path_mass",
+         "17: methods.random.stages: it asks query 'path_mass' of 'label'; comparisons and studies keep no graphs"),
+        ("{epochs: 3, select: {policy: random, budget: 0.5}}", "{kind: edges, epochs: 3, circuit: {query: top_edges}}",
+         "17: methods.random.stages: a stage of kind 'edges' asks query 'top_edges' of a graph in Neo4j;"),
         ("tune: {learning_rate", "tune: {hope: [1], learning_rate", "14: methods.full: question 'efficiency' cannot "),
     ],
 )  # fmt: skip
