@@ -8,13 +8,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.limits.depth import gradients_by_depth, growth_per_layer
 from attrgraph_core.limits.update_locking import update_locking
 from attrgraph_core.study.held_out import HeldOut
 from attrgraph_core.targeting.target_neurons import target_neurons
+from pipelines.comparison_file import RepeatedStage
 from pipelines.keys_file import Section
 from pipelines.questions.question import COSTS, Measure, Question, Task, Trained
 from pipelines.questions.trained_variant import (
@@ -38,6 +39,15 @@ class Options(Section):
     factor: float = Field(default=4.0, gt=1)
 
 
+class Method(StagesMethod):
+    @field_validator("stages")
+    @classmethod
+    def last_stage_chooses_no_neurons(cls, stages: tuple[RepeatedStage, ...]) -> tuple[RepeatedStage, ...]:
+        if stages[-1].select is not None:
+            raise ValueError("the last stage chooses neurons, and waiting is measured of what trains by its kind alone")
+        return stages
+
+
 class Limits(Question):
     name = "limits"
     asks = "Do gradients vanish, does the learning rate decide, do updates wait, and what do peers change of it?"
@@ -55,7 +65,7 @@ class Limits(Question):
     )  # fmt: skip
     settings = TUNABLE
     Options: ClassVar[type[BaseModel]] = Options
-    Method: ClassVar[type[BaseModel]] = StagesMethod
+    Method: ClassVar[type[BaseModel]] = Method
 
     def train(self, task: Task) -> Trained:
         inputs, labels = task.data.train_inputs[:SAMPLES], task.data.train_labels[:SAMPLES]

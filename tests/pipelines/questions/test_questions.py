@@ -166,3 +166,10 @@ def test_limits_of_back_propagation():
     assert [found[name]["waits_for"] for name in found] == [4.0, 0.0, 1.0]
     assert found["truncated"]["trained_layers"] == pytest.approx(1 / 3)
     assert 0 < found["backpropagation"]["growth_at_start"] < 1  # the signal vanishes on its way down
+
+
+def test_limits_of_chosen_neurons_are_refused_before_any_training():
+    study = load_study(STUDIES / "limits.yaml").as_quick()
+    study.methods["truncated"]["stages"] = [{"epochs": 1}, {"epochs": 1, "select": {"policy": "random", "budget": 0.5}}]
+    with pytest.raises(AttrGraphError, match=r"methods\.truncated\.stages: the last stage chooses neurons"):
+        StudyGrid(study)
