@@ -20,9 +20,14 @@ def study(
     files: Annotated[list[Path], typer.Argument(help="Study files, such as studies/*.yaml.")],
     quick: Annotated[bool, typer.Option("--quick", help="The quick form: few seeds and settings, no claims.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes side by side, of one thread each.")] = 1,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page with tables and plots.")] = Path(
-        "docs/study.md"
-    ),
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The page with tables and plots: docs/study.md, of the quick form runs/study_quick.md.",
+        ),
+    ] = None,
     record: Annotated[bool, typer.Option(help="Keep each cell as a run in the store, when one can be had.")] = True,
     data: Annotated[list[str] | None, typer.Option(help="Only this data set; may be repeated.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the cells that were done.")] = False,
@@ -35,14 +40,16 @@ def study(
     interrupted goes on where it was; the same command beside a running one helps it. Cells are kept in ./runs
     (ATTRGRAPH_RUNS), with an HTML report a study.
     """
+    from pipelines.run_folder import runs_root
     from pipelines.study_cells import StudyGrid
     from pipelines.study_file import load_studies
     from pipelines.study_report import write_report
     from pipelines.study_run import run_studies
 
     console = Console() if sys.stdout.isatty() else Console(width=160)
-    if output.suffix != ".md" or output.is_dir():
-        raise AttrGraphError(f"--output is {output}; it is the path of a .md file")
+    page = output or (runs_root() / "study_quick.md" if quick else Path("docs/study.md"))
+    if page.suffix != ".md" or page.is_dir():
+        raise AttrGraphError(f"--output is {page}; it is the path of a .md file")
     studies = [_form(found, quick, data) for found in load_studies(files).values()]
     with console.status("checking the studies"):
         grids = [StudyGrid(found) for found in studies]
@@ -57,7 +64,7 @@ def study(
     grids = [StudyGrid(found) for found in studies]
     if record:
         _record(grids, console)
-    written = write_report(grids, output)
+    written = write_report(grids, page)
     _show(grids)
     console.print("Written: " + ", ".join(map(str, written)), soft_wrap=True, highlight=False)
 

@@ -46,12 +46,22 @@ class Outcome:
         return (self.bad_accuracy + self.good_accuracy) / 2
 
     def gain_over(self, other: "Outcome") -> tuple[float, float, float]:
-        """How much more balance than another outcome on the same samples, and its paired 95 % interval."""
+        """How much more balance than another outcome on the same samples, and a 95 % interval of it.
+
+        The interval is Agresti and Min's (2005) of paired proportions: it has a width even where few samples agree.
+        """
         pairs = ((self.bad_right, other.bad_right), (self.good_right, other.good_right))
-        differences = [one.double() - two.double() for one, two in pairs]
-        gain = sum(float(values.mean()) for values in differences) / 2
-        error = math.sqrt(sum(float(values.var()) / len(values) for values in differences)) / 2
-        return gain, gain - Z95 * error, gain + Z95 * error
+        gain = sum(float(one.double().mean() - two.double().mean()) for one, two in pairs) / 2
+        adjusted, variance = map(sum, zip(*(_adjusted_difference(one, two) for one, two in pairs), strict=True))
+        middle, error = adjusted / 2, math.sqrt(variance) / 2
+        return gain, middle - Z95 * error, middle + Z95 * error
+
+
+def _adjusted_difference(one: Tensor, two: Tensor) -> tuple[float, float]:
+    """The difference of two shares of the same samples and its variance; each of four cells has half a sample more."""
+    count = len(one) + 2
+    won, lost = (float((part.sum() + 0.5) / count) for part in (one & ~two, two & ~one))
+    return won - lost, (won + lost - (won - lost) ** 2) / count
 
 
 def classes_of(model: nn.Module, case: Case) -> Tensor:

@@ -19,9 +19,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def study(*arguments: str) -> str:
-    result = CliRunner().invoke(
-        app, ["study", "small.yaml", "--output", "docs/page.md", *arguments], catch_exceptions=False
-    )
+    result = CliRunner().invoke(app, ["study", "small.yaml", *arguments], catch_exceptions=False)
     assert result.exit_code == 0
     return result.stdout
 
@@ -36,8 +34,9 @@ def test_a_quick_study_makes_no_claims(folder: Path):
     shown = study("--quick", "--no-record")
     assert "study small: 8 of 8" in shown
     assert "quick: no claims" in shown
-    assert "**Quick: no claims.**" in (folder / "docs" / "page.md").read_text(encoding="utf-8")
-    assert (folder / "docs" / "pictures" / "study_small.png").is_file()
+    assert "**Quick: no claims.**" in (folder / "runs" / "study_quick.md").read_text(encoding="utf-8")
+    assert (folder / "runs" / "pictures" / "study_small.png").is_file()
+    assert not (folder / "docs").exists()  # what the whole study said there stays
     assert (folder / "runs" / "study-small" / "report.html").is_file()
     again = study("--quick", "--no-record")  # nothing is trained again
     assert again.count("of 8") == 1

@@ -76,11 +76,18 @@ def test_what_does_not_fail_has_no_failure_to_explain(theatre):
 
 
 def test_the_interval_of_a_gain_by_hand():
-    """Bad: differences 1, 0, 0, 0 of mean .25 and variance .25; good: none."""
+    """Bad: 1.5 of 6 won and .5 lost, of variance (1/3 - 1/36) / 6; good: .5 won and lost, of variance (1/6) / 6."""
     one = Outcome(torch.tensor([1, 1, 0, 0]).bool(), torch.ones(4).bool(), torch.zeros(4))
     other = Outcome(torch.tensor([0, 1, 0, 0]).bool(), torch.ones(4).bool(), torch.zeros(4))
-    gain, low, high = one.gain_over(other)
-    assert (gain, low, high) == pytest.approx((0.125, 0.125 - 1.959964 * 0.125, 0.125 + 1.959964 * 0.125))
+    width = 1.959964 * ((11 / 36 / 6 + 1 / 36) ** 0.5) / 2
+    assert one.gain_over(other) == pytest.approx((1 / 8, 1 / 12 - width, 1 / 12 + width))
+
+
+def test_a_few_samples_that_all_agree_are_no_certainty():
+    right, wrong = torch.ones(3).bool(), torch.zeros(3).bool()
+    one, other = Outcome(right, right, wrong), Outcome(torch.tensor([True, True, False]), right, wrong)
+    assert one.gain_over(other)[1] < 0 < one.gain_over(other)[0]
+    assert one.gain_over(one)[1] < 0
 
 
 def test_the_grid_doubles_and_ends_at_the_most():
