@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pipelines.diagnosis import Diagnosis
     from pipelines.run_model import RunModel
 
+PICTURES = (".png", ".svg", ".pdf")
+
 Run = Annotated[str, typer.Argument(help="A run's id, its name, or the beginning of its id.")]
 Bad = Annotated[
     str,
@@ -60,6 +62,8 @@ def diagnose(
     from pipelines.diagnosis import diagnose, samples_of
     from pipelines.run_model import open_run
 
+    if picture is not None:
+        _check_picture(picture, every_epoch)
     with GraphStore.open() as store:
         opened = open_run(store, run, stage, epoch, unroll)
         samples = samples_of(store, opened, bad), samples_of(store, opened, good)
@@ -117,6 +121,9 @@ def _truth(path: Path | None, shape: tuple[int, ...]) -> "pd.Series | None":
         values = np.load(path)
     except (OSError, ValueError) as error:
         raise AttrGraphError(f"cannot read {path} as .npy: {error}") from error
+    if not isinstance(values, np.ndarray):
+        with values:
+            raise AttrGraphError(f"{path} is not a .npy, but a .npz of {', '.join(values.files)}; save one array")
     if values.shape != shape:
         raise AttrGraphError(f"{path} has shape {values.shape}; one input has {shape}")
     if not 0 < np.count_nonzero(values) < values.size:
@@ -129,6 +136,15 @@ def _auroc(found: "Diagnosis", truth: "pd.Series") -> float:
 
     blame = found.inputs.set_index("index")["blame"].reindex(truth.index).fillna(0.0)
     return float(roc_auc_score(truth, blame))
+
+
+def _check_picture(path: Path, every_epoch: bool) -> None:
+    if every_epoch:
+        raise AttrGraphError("--picture is of one epoch; name it by --stage and --epoch in place of --every-epoch")
+    if path.suffix not in PICTURES:
+        raise AttrGraphError(f"--picture {path} does not end in {', '.join(PICTURES)}")
+    if not path.absolute().parent.is_dir():
+        raise AttrGraphError(f"--picture {path}: there is no folder {path.absolute().parent}")
 
 
 def _draw(found: "Diagnosis", run: "RunModel", path: Path) -> None:

@@ -44,7 +44,12 @@ def samples_of(store: "GraphStore", run: RunModel, given: str) -> Samples:
     if re.search(r"\breturn\b", given, re.IGNORECASE):
         return _samples_of_query(store, run, given)
     if given not in WORDS:
-        return load_samples(Path(given), run.data.input_shape)
+        if not Path(given).exists():
+            raise AttrGraphError(
+                f"{given!r} is no file; samples are a .npz with arrays inputs and labels, `wrong`, `right`, or a query "
+                "that returns sample or label"
+            )
+        return load_samples(Path(given), run.data.input_shape, run.data.class_count)
     inputs, labels = run.data.test_inputs, run.data.test_labels
     is_right = scores_of(run.model, inputs).argmax(dim=1) == labels
     chosen = is_right if given == "right" else ~is_right

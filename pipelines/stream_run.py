@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from attrgraph_core.errors import AttrGraphError
-from attrgraph_core.recycling.neuron_recycler import NeuronRecycler
+from attrgraph_core.recycling.neuron_recycler import NeuronRecycler, check_settings
 from attrgraph_core.recycling.streams import run_stream, task_stream
 from attrgraph_core.recycling.utility import UTILITIES
 from attrgraph_core.training.data import TrainingData, load_data
@@ -39,9 +38,8 @@ def run_streams(settings: StreamSettings, methods: list[str]) -> "pd.DataFrame":
     """A row a method (`none`, or a utility), seed and task: what `run_stream` gives."""
     import pandas as pd
 
-    unknown = [name for name in methods if name not in (NONE, *UTILITIES)]
-    if unknown:
-        raise AttrGraphError(f"unknown utility {unknown[0]!r}; known are {', '.join(UTILITIES)}")
+    for name in methods:
+        check_settings(settings.rate, settings.every, UTILITIES[0] if name == NONE else name)
     data = load_data(settings.dataset)
     tables = [
         _run_one(settings, data, method, seed).assign(recycling=method, seed=seed)

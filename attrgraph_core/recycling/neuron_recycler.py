@@ -54,7 +54,7 @@ class NeuronRecycler:
         init: Init | None = None,
         seed: int = 0,
     ) -> None:
-        _check_settings(rate, every, utility, decay, cap, grace)
+        check_settings(rate, every, utility, decay, cap, grace)
         self.model, self.optimizer = model, optimizer
         self.rate, self.every, self.utility, self.decay = rate, every, utility, decay
         self.grace = 2 * every if grace is None else grace
@@ -277,9 +277,10 @@ def _reset_parameters(module: nn.Module) -> None:
     module.reset_parameters()  # type: ignore[operator]
 
 
-def _check_settings(
-    rate: float, every: int, utility: str, decay: float, cap: float | None, grace: int | None
-) -> None:  # fmt: skip
+def check_settings(
+    rate: float, every: int, utility: str, decay: float = 0.99, cap: float | None = None, grace: int | None = None
+) -> None:
+    """Raises AttrGraphError for a setting of a `NeuronRecycler` that is not known, or out of range."""
     if not 0 < rate <= 1:
         raise AttrGraphError(f"rate is {rate!r}; it is the share of a layer that is renewed at once, above 0 to 1")
     if every < 1 or every != int(every):

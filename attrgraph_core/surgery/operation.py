@@ -51,7 +51,7 @@ class Operation:
         """One sentence."""
         if self.is_advised:
             return f"operate: {self.method} beats every control on the test samples"
-        return f"do not operate: {', '.join(self.ties)} {'does' if len(self.ties) == 1 else 'do'} as well or better"
+        return f"do not operate: {'; '.join(self.ties)} {'does' if len(self.ties) == 1 else 'do'} as well or better"
 
 
 def operate(

@@ -1,5 +1,6 @@
 """Samples that fail and samples that must go on working, and their parts to find, to validate and to test by."""
 
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,24 +51,47 @@ class Case(NamedTuple):
         return find, choose, test
 
 
-def load_samples(path: Path, input_shape: tuple[int, ...]) -> Samples:
+def load_samples(path: Path, input_shape: tuple[int, ...], class_count: int | None = None) -> Samples:
     """The arrays `inputs` (samples, ...) and `labels` (samples,) of a .npz file.
 
-    Raises AttrGraphError for a file that is missing, of another format, or of another shape than the network's inputs.
+    Raises AttrGraphError for a file that is missing, of another format, or of another shape than the network's inputs,
+    and names the first sample whose label is no class or whose input is not finite.
     """
-    try:
-        with np.load(path) as file:
-            missing = [name for name in ("inputs", "labels") if name not in file]
-            if missing:
-                raise AttrGraphError(f"{path} has no array {missing[0]!r}; it has {', '.join(file.files) or 'none'}")
-            inputs, labels = file["inputs"], file["labels"]
-    except (OSError, ValueError) as error:
-        raise AttrGraphError(f"cannot read {path} as .npz: {error}") from error
+    inputs, labels = _arrays(path)
     if inputs.shape[1:] != input_shape or labels.shape != inputs.shape[:1]:
         raise AttrGraphError(
             f"{path} has inputs {inputs.shape} and labels {labels.shape}; the run's network takes (samples, "
             f"{', '.join(map(str, input_shape))}) and a label a sample"
         )
-    if labels.dtype.kind not in "iu" or not np.isfinite(inputs).all():
-        raise AttrGraphError(f"{path} needs labels that are whole numbers, and finite inputs")
+    if labels.dtype.kind not in "iu" or inputs.dtype.kind not in "fiub":
+        raise AttrGraphError(
+            f"{path} has inputs of type {inputs.dtype} and labels of type {labels.dtype}; it needs numbers, and labels "
+            "that are whole numbers"
+        )
+    _refuse_first(path, "an input that is not finite", ~np.isfinite(inputs).reshape(len(inputs), -1).all(axis=1))
+    if class_count is not None:
+        outside = (labels < 0) | (labels >= class_count)
+        _refuse_first(path, f"a label that is not of the {class_count} classes, from 0", outside, labels)
     return Samples(torch.from_numpy(inputs.astype(np.float32)), torch.from_numpy(labels.astype(np.int64)))
+
+
+def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    if not path.is_file():
+        raise AttrGraphError(f"there is no file {path}; samples are a .npz with arrays inputs and labels")
+    if not zipfile.is_zipfile(path):
+        raise AttrGraphError(f"{path} is not a .npz; numpy.savez(file, inputs=..., labels=...) writes one")
+    try:
+        with np.load(path) as file:
+            missing = [name for name in ("inputs", "labels") if name not in file]
+            if missing:
+                raise AttrGraphError(f"{path} has no array {missing[0]!r}; it has {', '.join(file.files) or 'none'}")
+            return file["inputs"], file["labels"]
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise AttrGraphError(f"cannot read {path} as .npz: {error}") from error
+
+
+def _refuse_first(path: Path, what: str, wrong: np.ndarray, values: np.ndarray | None = None) -> None:
+    if wrong.any():
+        first = int(wrong.argmax())
+        value = "" if values is None else f", {values[first]}"
+        raise AttrGraphError(f"{path} has {what}: sample {first}{value} ({int(wrong.sum())} of {len(wrong)} samples)")

@@ -220,8 +220,25 @@ def test_what_is_not_there_is_named(folder):
         invoke("surgery", "undo", RUN, "--name", "second")
     with pytest.raises(AttrGraphError, match="has no epoch 7; its last is epoch 1 of stage 1"):
         invoke("diagnose", RUN, "--bad", "wrong", "--epoch", "7")
-    with pytest.raises(AttrGraphError, match=r"cannot read nowhere\.npz"):
+    with pytest.raises(AttrGraphError, match=r"'nowhere\.npz' is no file"):
         invoke("diagnose", RUN, "--bad", "nowhere.npz")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--bad", "wrng"], "'wrng' is no file; samples are a .npz"),
+        (["--bad", "wrong", "--picture", "nowhere/blame.png"], "there is no folder .*nowhere"),
+        (["--bad", "wrong", "--picture", "blame.xyz"], r"does not end in \.png, \.svg, \.pdf"),
+        (["--bad", "wrong", "--picture", "blame.png", "--every-epoch"], "--picture is of one epoch"),
+        (["--bad", "wrong", "--truth", "bad.npz"], r"is not a \.npy, but a \.npz of inputs, labels"),
+    ],
+)
+@pytest.mark.neo4j
+def test_a_diagnosis_refuses_a_wrong_option_before_any_work(folder, monkeypatch, arguments, message):
+    monkeypatch.chdir(folder)
+    with pytest.raises(AttrGraphError, match=message):
+        invoke("diagnose", RUN, *arguments)
 
 
 def test_a_stream_shows_each_way_of_recycling(tmp_path):
@@ -238,3 +255,5 @@ def test_a_stream_shows_each_way_of_recycling(tmp_path):
     assert at_the_end["none"] == 0 < at_the_end["influence"] == at_the_end["random"]
     with pytest.raises(AttrGraphError, match="unknown utility 'luck'"):
         invoke("stream", "--utility", "luck")
+    with pytest.raises(AttrGraphError, match="rate is nan; it is the share"):
+        invoke("stream", "--dataset", "read_after_the_rate", "--rate", "nan")

@@ -113,10 +113,21 @@ def test_a_file_of_samples_is_read_and_a_wrong_one_named(tmp_path):
         ((4,), {"inputs": np.ones((3, 2)), "labels": np.arange(3)}, r"takes \(samples, 4\)"),
         ((2,), {"inputs": np.ones((3, 2))}, "no array 'labels'"),
         ((2,), {"inputs": np.ones((3, 2)), "labels": np.ones(3)}, "labels that are whole numbers"),
-    ):
+        ((2,), {"inputs": np.full((3, 2), "a"), "labels": np.arange(3)}, "inputs of type <U1"),
+        ((1,), {"inputs": np.array([[0.0], [np.nan], [np.inf]]), "labels": np.arange(3)},
+         r"not finite: sample 1 \(2 of 3 samples\)"),
+        ((2,), {"inputs": np.ones((3, 2)), "labels": np.array([0, 1, 5])},
+         r"not of the 3 classes, from 0: sample 2, 5 \(1 of 3 samples\)"),
+        ((2,), {"inputs": np.array([[None, 1]]), "labels": np.arange(1)}, r"cannot read .* as \.npz"),
+    ):  # fmt: skip
         np.savez(path, **arrays)
         with pytest.raises(AttrGraphError, match=message):
-            load_samples(path, shape)
+            load_samples(path, shape, class_count=3)
     path.write_text("no archive")
-    with pytest.raises(AttrGraphError, match=r"cannot read .* as \.npz"):
+    with pytest.raises(AttrGraphError, match=r"is not a \.npz; numpy\.savez"):
         load_samples(path, (2,))
+    np.save(tmp_path / "one.npy", np.ones(3))
+    with pytest.raises(AttrGraphError, match=r"is not a \.npz"):
+        load_samples(tmp_path / "one.npy", (2,))
+    with pytest.raises(AttrGraphError, match="there is no file"):
+        load_samples(tmp_path / "nowhere.npz", (2,))
