@@ -21,9 +21,13 @@ def list_runs(database: Database, experiment: str | None = None, tag: str | None
 
 
 def find_run(database: Database, given: str) -> str:
-    """The id of the run that has this id, this name, or alone an id that begins so. Raises AttrGraphError for none."""
+    """The id of the run that has this id or name, is alone of this experiment, or alone has an id that begins so.
+
+    Raises AttrGraphError for none, or several.
+    """
     runs = list_runs(database)
     named = runs[(runs["run_id"] == given) | (runs["name"] == given)]["run_id"].tolist()
+    named = named or runs[runs["experiment"] == given]["run_id"].tolist()
     found = named or [run_id for run_id in runs["run_id"] if given and run_id.startswith(given)]
     if len(found) == 1:
         return str(found[0])

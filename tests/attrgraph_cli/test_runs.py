@@ -67,6 +67,16 @@ def test_a_run_is_found_by_its_name_and_by_a_beginning(store):
     assert store.describe_run("runs-test-a")[0].get("name") is None
 
 
+def test_a_run_is_found_by_its_experiment_where_another_begins_so(store):
+    for run_id, experiment in (("runs_test_1", "runs_test_one"), ("runs_test_one_2", "runs_test_one_more")):
+        store.save_run(run_id, experiment, 0, "c", "v")
+    try:
+        assert store.find_run("runs_test_one") == "runs_test_1"
+    finally:
+        for run_id in ("runs_test_1", "runs_test_one_2"):
+            store.delete_run(run_id)
+
+
 def test_show_says_everything_and_where_dagster_has_it(store):
     invoke("tag", "runs-test-a", "first", "best")
     invoke("tag", "runs-test-a", "first", "--remove")
