@@ -62,7 +62,7 @@ def draw_input_influence(values: Any, shape: tuple[int, ...], title: str) -> "Fi
     import numpy as np
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.2, 2.8))
+    figure = Figure(figsize=(3.2, 2.8), layout="constrained")
     axes = figure.subplots()
     side = round(len(values) ** 0.5)
     planes = shape if len(shape) > 1 else (side, side) if side * side == len(values) else None
@@ -74,7 +74,7 @@ def draw_input_influence(values: Any, shape: tuple[int, ...], title: str) -> "Fi
         image = image.sum(axis=0) if image.ndim == 3 else image
         figure.colorbar(axes.imshow(image, cmap="RdBu_r", vmin=-largest, vmax=largest))
         axes.set(xticks=[], yticks=[])
-    axes.set_title(title, fontsize=9)
+    figure.suptitle(title, fontsize=9)  # over the scale of colours, too, which a title of the axes would run into
     return figure
 
 

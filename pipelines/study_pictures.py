@@ -44,7 +44,7 @@ def save_picture(grid: StudyGrid, cells: pd.DataFrame, path: Path) -> None:
             panel.set_title(f"{name}: {measure.name}", fontsize=9)
             panel.tick_params(axis="x", labelsize=8)
             panel.grid(axis="x", alpha=0.3)
-        panels[row][0].invert_yaxis()
+        panels[row][0].set_ylim(len(methods) - 0.5, -0.5)  # the first at the top, and none cut by the frame
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:

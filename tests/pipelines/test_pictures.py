@@ -103,6 +103,13 @@ def test_inputs_are_an_image_where_their_shape_is_that_of_one(shape: tuple[int, 
     assert bool(draw_strongest_edges(GRAPH, shape, "graph").axes[0].images) == is_image
 
 
+def test_the_title_is_clear_of_the_scale_of_colours():
+    figure = draw_input_influence(np.arange(4.0), (2, 2), "share of the failure less share of good samples")
+    figure.canvas.draw()
+    title, scale = figure._suptitle.get_window_extent(), figure.axes[1].get_tightbbox()
+    assert title.y0 >= scale.y1
+
+
 def test_a_graph_without_influence_can_be_drawn():
     edges = GRAPH.edges.assign(weight=0.0, abs_weight=0.0)
     neurons = GRAPH.neurons.assign(attribution=0.0, abs_attribution=0.0)
