@@ -177,4 +177,5 @@ def _line_of(node: yaml.Node | None, location: tuple[str | int, ...]) -> int:
 
 def _known_keys(location: tuple[str | int, ...], keys: type[BaseModel], sections: Sections) -> list[str]:
     named = [str(part) for part in location[:-1] if part in sections]
-    return list((sections[named[-1]] if named else keys).model_fields)
+    fields = (sections[named[-1]] if named else keys).model_fields
+    return [name for name, field in fields.items() if not field.exclude]

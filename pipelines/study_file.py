@@ -154,4 +154,7 @@ def load_studies(paths: "list[Path] | None" = None) -> dict[str, Study]:
 
 def load_study(path: Path) -> Study:
     """Read and check one study file. Raises AttrGraphError with `file:line: key: what is wrong`, one a line."""
-    return read_keys_file(path, Study)
+    study = read_keys_file(path, Study)
+    if "is_quick" in study.model_fields_set:
+        raise AttrGraphError(f"{study.where('is_quick')}: no key of a file; --quick asks for the quick form")
+    return study

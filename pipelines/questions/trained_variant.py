@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from torch.nn import functional
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.study.held_out import HeldOut
 from attrgraph_core.surgery.failure_edges import scores_of
+from attrgraph_core.targeting.policies import load_policy
 from attrgraph_core.training.counted_flops import counted_flops
 from attrgraph_core.training.data import TrainingData
 from attrgraph_core.training.models import build_model
@@ -65,10 +66,29 @@ def experiment_of(task: Task, stages: tuple[Stage, ...] | None = None) -> Experi
 def _with_settings(stage: Stage, settings: dict[str, Any]) -> Stage:
     given = {name: getattr(stage, name) for name in stage.model_fields_set}
     if "budget" in settings and stage.select is not None:
-        given["select"] = stage.select.model_copy(update={"budget": settings["budget"]})
+        select = stage.select
+        given["select"] = {name: getattr(select, name) for name in select.model_fields_set} | {
+            "budget": settings["budget"]
+        }
     if "share" in settings and stage.share is not None:
         given["share"] = settings["share"]
     return Stage.model_validate(given)
+
+
+def check_stages_method(task: Task) -> None:
+    """Raises AttrGraphError for a policy that is not known, and for settings that are out of range."""
+    try:
+        experiment = experiment_of(task)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        tuned = ", ".join(f"{name} {value}" for name, value in task.settings.items())
+        raise AttrGraphError(
+            f"{key}: {first['msg']}, not {first['input']!r}{f'; tuned are {tuned}' if tuned else ''}"
+        ) from error
+    for stage in experiment.stages:
+        if stage.select is not None:
+            load_policy(stage.select.policy)
 
 
 def built_model(task: Task, experiment: Experiment, data: TrainingData) -> "nn.Module":

@@ -56,6 +56,21 @@ def test_what_is_wrong_is_named_before_any_work(folder: Path, arguments: list[st
     assert [path.name for path in folder.iterdir()] == ["small.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("policy: random", "policy: randm", r"small.yaml:\d+: methods.random: unknown policy 'randm'"),
+        ("[0.01, 0.02]", "[0.01, -1]", r"methods.full: training.learning_rate: .* greater than 0, not -1; tuned are"),
+        ("{learning_rate: [0.01, 0.02]}", "{budget: [0.5, 2.5]}", r"methods.random: .*budget.* to 1, not 2.5"),
+        ("name: small", "name: small\nis_quick: true", "small.yaml:2: is_quick: no key of a file; --quick asks"),
+    ],
+)
+def test_a_setting_that_no_cell_could_take_is_named_before_any_work(folder: Path, old: str, new: str, message: str):
+    (folder / "small.yaml").write_text(SMALL_STUDY.replace(old, new), encoding="utf-8")
+    with pytest.raises(AttrGraphError, match=message):
+        study("--check")
+
+
 def test_data_that_the_network_cannot_take(folder: Path):
     text = SMALL_STUDY.replace("{factory: mlp, arguments: {hidden: [12, 8]}}", "{factory: small_cnn}")
     (folder / "small.yaml").write_text(text, encoding="utf-8")
