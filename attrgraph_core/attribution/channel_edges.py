@@ -20,13 +20,13 @@ from attrgraph_core.attribution.term import Term
 def channel_edges(layer: Layer, term: Term, rows_per_sample: int) -> Tensor:
     """Edges of each sample, (samples, targets, edges a target): tap by tap, the target times the source that the tap
     reads, summed over positions."""
-    weight = layer.weight() if term.weight is None else term.weight
+    weight = term.weight_of(layer)
     module = layer.module
     assert isinstance(module, (*CONVOLUTIONS, *TRANSPOSED))
     is_transposed = isinstance(module, TRANSPOSED)
     # A transposed convolution reads what the convolution of the same weights puts out, and the other way round.
     read, put = (term.target, term.source) if is_transposed else (pad_by_values(term.source, module), term.target)
-    padding = (0,) * (weight.dim() - 2) if pads_by_values(module) and not is_transposed else zero_padding(module)
+    padding = zero_padding(module)
     edges: Tensor | None = None
     puts = _by_sample(put, module.groups, rows_per_sample)
     for number, place in enumerate(_taps(read, put, module, padding)):
@@ -43,7 +43,7 @@ def channel_edges(layer: Layer, term: Term, rows_per_sample: int) -> Tensor:
 
 def channel_edge_sum(layer: Layer, term: Term) -> Tensor:
     """Edges summed over samples, (targets, edges a target): weight times its gradient, summed over taps."""
-    weight = layer.weight() if term.weight is None else term.weight
+    weight = term.weight_of(layer)
     edges = _weight_gradient(layer, term, weight).mul_(weight)
     groups = layer.module.groups  # type: ignore[union-attr]
     edges = edges.flatten(2).sum(dim=2).unflatten(0, (groups, -1)).unsqueeze(0)

@@ -110,7 +110,7 @@ def _factorises(layer: Layer, terms: tuple[Term, ...], rows_per_sample: int) -> 
 def _absolute(layer: Layer, terms: tuple[Term, ...]) -> tuple[Term, ...]:
     return tuple(
         Term(
-            term.source.abs(), term.target.abs(), (layer.weight() if term.weight is None else term.weight).abs()
+            term.source.abs(), term.target.abs(), term.weight_of(layer).abs()
         )
         for term in terms
     )  # fmt: skip
@@ -134,7 +134,7 @@ def _chunks(layer: Layer, term: Term) -> list[Term]:
 
 def _elements_per_sample(layer: Layer, term: Term, rows_per_sample: int) -> int:
     """Size of the largest tensor that a sample's edges need."""
-    weight = layer.weight() if term.weight is None else term.weight
+    weight = term.weight_of(layer)
     if layer.sources.by_element:
         return rows_per_sample * layer.width * max(term.source[0].numel(), term.target[0].numel())
     taps = weight[0, 0].numel()

@@ -5,14 +5,19 @@ from itertools import product
 
 from torch import Tensor, nn
 
+from attrgraph_core.attribution.sources import pads_by_values
+
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def zero_padding(module: nn.Module) -> tuple[int, ...]:
-    """Zeros before each dimension; those after it follow from the output's size."""
+    """Zeros before each dimension, none where the input is padded by its values; those after it follow from the
+    output's size."""
     if isinstance(module, TRANSPOSED):
         return tuple(int(size) for size in module.padding)
+    if pads_by_values(module):
+        return (0,) * len(module.kernel_size)  # type: ignore[arg-type]
     both = module._reversed_padding_repeated_twice
     return tuple(reversed([int(size) for size in both[::2]]))  # type: ignore[index]
 

@@ -11,7 +11,7 @@ from attrgraph_core.attribution.convolution_taps import (
     tap_places,
     zero_padding,
 )
-from attrgraph_core.attribution.sources import pad_by_values, pads_by_values
+from attrgraph_core.attribution.sources import pad_by_values
 from attrgraph_core.attribution.structure import Layer
 from attrgraph_core.attribution.term import Term, elements_at_once, sums_by_sample
 
@@ -21,7 +21,7 @@ def element_edges(layer: Layer, term: Term, rows_per_sample: int) -> Tensor:
     to it."""
     module = layer.module
     assert isinstance(module, (*CONVOLUTIONS, *TRANSPOSED))
-    weight = layer.weight() if term.weight is None else term.weight
+    weight = term.weight_of(layer)
     source = pad_by_values(term.source, module)
     sent = _sent_back(layer, weight, source, term.target)
     edges = sums_by_sample((sent * source.unsqueeze(1)).flatten(2), rows_per_sample)
@@ -33,9 +33,9 @@ def element_edge_sum(layer: Layer, term: Term) -> Tensor:
     what all taps read there and the target; then each tap's edges go to the elements that it read."""
     module = layer.module
     assert isinstance(module, CONVOLUTIONS)
-    weight = layer.weight() if term.weight is None else term.weight
+    weight = term.weight_of(layer)
     source = pad_by_values(term.source, module)
-    padding = (0,) * (weight.dim() - 2) if pads_by_values(module) else zero_padding(module)
+    padding = zero_padding(module)
     padded = _samples_last(padded_to_taps(source, term.target, module, padding))
     total = source.new_zeros(weight.shape[0], *padded.shape[:-1])
     # A few rows of positions at a time, whose tensors stay near the processor.
@@ -86,7 +86,7 @@ def _sent_back(layer: Layer, weight: Tensor, source: Tensor, target: Tensor) -> 
     if isinstance(module, TRANSPOSED):
         return _sent_back_one_by_one(layer, weight, source, target)
     assert isinstance(module, CONVOLUTIONS)
-    padding = (0,) * (weight.dim() - 2) if pads_by_values(module) else zero_padding(module)
+    padding = zero_padding(module)
     function = {3: nn.functional.conv_transpose1d, 4: nn.functional.conv_transpose2d}.get(
         weight.dim(), nn.functional.conv_transpose3d
     )

@@ -10,7 +10,7 @@ from attrgraph_core.attribution.term import Term
 
 def linear_edges(layer: Layer, term: Term, rows_per_sample: int) -> Tensor:
     """Edges of each sample, (samples, targets, edges a target)."""
-    weight = layer.weight() if term.weight is None else term.weight
+    weight = term.weight_of(layer)
     sources = layer.sources
     source, target = (_positions(values, rows_per_sample) for values in (term.source, term.target))
     if source.shape[1] == 1 and sources.patterns is None and not sources.is_plain and _is_grouped(sources):
@@ -34,7 +34,7 @@ def linear_edges(layer: Layer, term: Term, rows_per_sample: int) -> Tensor:
 
 def linear_edge_sum(layer: Layer, term: Term) -> Tensor:
     """Edges summed over samples, (targets, edges a target): one product of matrices."""
-    weight = layer.weight() if term.weight is None else term.weight
+    weight = term.weight_of(layer)
     if layer.sources.patterns is not None:
         return _pattern_sum(layer, term, weight)
     source, target = term.source.reshape(-1, weight.shape[1]), term.target.reshape(-1, weight.shape[0])

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from attrgraph_core.attribution.structure import Layer
+
 # Elements of the largest tensor of a chunk: 1 MiB in float32 stays near a processor; a GPU wants much at once.
 ELEMENTS_AT_ONCE = 1 << 18
 ELEMENTS_AT_ONCE_ON_GPU = 1 << 24
@@ -20,6 +22,10 @@ class Term:
     source: Tensor
     target: Tensor
     weight: Tensor | None = None
+
+    def weight_of(self, layer: Layer) -> Tensor:
+        """The weight that joins the factors."""
+        return layer.weight() if self.weight is None else self.weight
 
 
 def sums_by_sample(values: Tensor, rows_per_sample: int) -> Tensor:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+_OF_NEURONS = ("activation", "size", "influence", "passes", "gradient_passes", "silent_passes")
 UTILITIES = ("influence", "contribution", "dormancy", "random")
 
 
@@ -41,7 +42,7 @@ class RunningUse:
     silent_passes: Tensor = field(init=False)  # since the last that was not all 0
 
     def __post_init__(self) -> None:
-        for name in ("activation", "size", "influence", "passes", "gradient_passes", "silent_passes"):
+        for name in _OF_NEURONS:
             setattr(self, name, torch.zeros(self.width, device=self.device))
 
     def add_activations(self, mean: Tensor, size: Tensor) -> None:
@@ -71,10 +72,8 @@ class RunningUse:
 
     def forget(self, neurons: Tensor) -> None:
         """Begin anew for some neurons."""
-        for values in (
-            self.activation, self.size, self.influence, self.passes, self.gradient_passes, self.silent_passes
-        ):  # fmt: skip
-            values[neurons] = 0.0
+        for name in _OF_NEURONS:
+            getattr(self, name)[neurons] = 0.0
 
 
 def _unbiased(mean: Tensor, count: Tensor, decay: float) -> Tensor:
