@@ -24,7 +24,6 @@ from attrgraph_core.training.data import TrainingData, load_data
 from attrgraph_core.training.models import build_model
 from pipelines.code_version import code_version
 from pipelines.questions.question import Question, Task, question_of
-from pipelines.questions.trained_variant import StagesMethod, check_stages_method
 from pipelines.run_folder import runs_root, write_atomically
 from pipelines.study_file import Study
 
@@ -198,7 +197,7 @@ class StudyGrid:
             ) from None
 
     def check(self) -> None:
-        """Make every data set and its network once, and every setting of a method that trains by stages.
+        """Make every data set and its network once, and ask the question of every setting of each method.
 
         Raises AttrGraphError with the file's line.
         """
@@ -207,16 +206,15 @@ class StudyGrid:
                 build_model(keys.model.factory, keys.model.arguments, study_data(self.load(name)).working, 0)
             except AttrGraphError as error:
                 raise AttrGraphError(f"{self.study.where('data', name)}: {error}") from error
-        for name, method in self.methods.items():
-            if isinstance(method, StagesMethod):
-                self._check_settings(name)
+        for name in self.methods:
+            self._check_settings(name)
 
     def _check_settings(self, method: str) -> None:
         data = next(iter(self.study.data))
         for settings in candidates_of(self.study.grid_of(method)):
             cell = self._cell(data, method, VALIDATION, 0, settings)
             try:
-                check_stages_method(self.task(cell, self.load(data)))
+                self.question.check(self.task(cell, self.load(data)))
             except AttrGraphError as error:
                 raise AttrGraphError(f"{self.study.where('methods', method)}: {error}") from error
 

@@ -11,10 +11,10 @@ from pydantic import BaseModel, Field
 
 from attrgraph_core.study.held_out import HeldOut
 from pipelines.keys_file import Section
-from pipelines.questions.question import COSTS, Measure, Question, Task, Trained
+from pipelines.questions.question import COSTS, Measure, Task, Trained
 from pipelines.questions.trained_variant import (
     TUNABLE,
-    StagesMethod,
+    StagesQuestion,
     accuracy_of,
     first_reaching,
     train_within,
@@ -27,7 +27,7 @@ class Options(Section):
     target: float = Field(default=0.9, gt=0, le=1)  # validation accuracy to be reached
 
 
-class Efficiency(Question):
+class Efficiency(StagesQuestion):
     name = "efficiency"
     asks = "Does training chosen neurons give more accuracy for the same compute, or the same accuracy sooner?"
     measures = (
@@ -43,7 +43,6 @@ class Efficiency(Question):
     )
     settings = TUNABLE
     Options: ClassVar[type[BaseModel]] = Options
-    Method: ClassVar[type[BaseModel]] = StagesMethod
 
     def train(self, task: Task) -> Trained:
         model, epochs = train_within(task, task.data, task.options.full_epochs)

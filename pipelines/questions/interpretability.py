@@ -19,8 +19,8 @@ from attrgraph_core.evidence.faithfulness import score_circuit
 from attrgraph_core.evidence.stability import sample_stability
 from attrgraph_core.study.held_out import HeldOut
 from pipelines.keys_file import Section
-from pipelines.questions.question import COSTS, Measure, Question, Task, Trained
-from pipelines.questions.trained_variant import TUNABLE, StagesMethod, accuracy_of, train_within, trained_at
+from pipelines.questions.question import COSTS, Measure, Task, Trained
+from pipelines.questions.trained_variant import TUNABLE, StagesQuestion, accuracy_of, train_within, trained_at
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +35,7 @@ class Options(Section):
     draws: int = Field(default=5, ge=1)  # graphs of resampled samples
 
 
-class Interpretability(Question):
+class Interpretability(StagesQuestion):
     name = "interpretability"
     asks = (
         "Are graphs of networks that trained chosen or recycled neurons more faithful, more concentrated, more stable?"
@@ -53,7 +53,6 @@ class Interpretability(Question):
     )
     settings = TUNABLE
     Options: ClassVar[type[BaseModel]] = Options
-    Method: ClassVar[type[BaseModel]] = StagesMethod
 
     @property
     def chosen_by(self) -> Measure:

@@ -13,8 +13,15 @@ from attrgraph_core.faults.label_noise import label_noise, noisy_rows
 from attrgraph_core.study.held_out import HeldOut
 from attrgraph_core.surgery.failure_edges import scores_of
 from pipelines.keys_file import Section
-from pipelines.questions.question import COSTS, Measure, Question, Task, Trained
-from pipelines.questions.trained_variant import TUNABLE, StagesMethod, accuracy_of, train_within, trained_at
+from pipelines.questions.question import COSTS, Measure, Task, Trained
+from pipelines.questions.trained_variant import (
+    TUNABLE,
+    StagesMethod,
+    StagesQuestion,
+    accuracy_of,
+    train_within,
+    trained_at,
+)
 
 
 class Options(Section):
@@ -26,7 +33,7 @@ class Method(StagesMethod):
     early_stopping: bool = False
 
 
-class LabelNoise(Question):
+class LabelNoise(StagesQuestion):
     name = "label_noise"
     asks = "Does training chosen neurons resist wrong labels better than training less?"
     measures = (

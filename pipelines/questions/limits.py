@@ -17,10 +17,11 @@ from attrgraph_core.study.held_out import HeldOut
 from attrgraph_core.targeting.target_neurons import target_neurons
 from pipelines.comparison_file import RepeatedStage
 from pipelines.keys_file import Section
-from pipelines.questions.question import COSTS, Measure, Question, Task, Trained
+from pipelines.questions.question import COSTS, Measure, Task, Trained
 from pipelines.questions.trained_variant import (
     TUNABLE,
     StagesMethod,
+    StagesQuestion,
     accuracy_of,
     experiment_of,
     train_within,
@@ -48,7 +49,7 @@ class Method(StagesMethod):
         return stages
 
 
-class Limits(Question):
+class Limits(StagesQuestion):
     name = "limits"
     asks = "Do gradients vanish, does the learning rate decide, do updates wait, and what do peers change of it?"
     measures = (

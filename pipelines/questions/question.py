@@ -91,6 +91,13 @@ class Question(ABC):
     def measure(self, task: Task, trained: Trained, held_out: HeldOut) -> dict[str, float]:
         """Figures on samples that were not trained on; with those of `trained` all of `measures`."""
 
+    def check(self, task: Task) -> None:
+        """Raises AttrGraphError for a method that its settings make impossible, before anything is trained.
+
+        Nothing is asked by default.
+        """
+        return
+
     @property
     def tested(self) -> list[Measure]:
         return [measure for measure in self.measures if measure.is_tested]

@@ -16,10 +16,10 @@ from attrgraph_core.robustness.ensemble import EXTRA, Ensemble
 from attrgraph_core.robustness.robust_accuracy import corrupted_accuracy, robust_accuracy, value_range
 from attrgraph_core.study.held_out import HeldOut
 from pipelines.keys_file import Section
-from pipelines.questions.question import COSTS, Measure, Question, Task, Trained
+from pipelines.questions.question import COSTS, Measure, Task, Trained
 from pipelines.questions.trained_variant import (
     TUNABLE,
-    StagesMethod,
+    StagesQuestion,
     accuracy_of,
     first_reaching,
     train_epochs,
@@ -45,7 +45,7 @@ class Options(Section):
         return asked
 
 
-class Robustness(Question):
+class Robustness(StagesQuestion):
     name = "robustness"
     asks = "At like clean accuracy, is a network that trained chosen neurons harder to mislead?"
     measures = (
@@ -59,7 +59,6 @@ class Robustness(Question):
     )
     settings = TUNABLE
     Options: ClassVar[type[BaseModel]] = Options
-    Method: ClassVar[type[BaseModel]] = StagesMethod
 
     def train(self, task: Task) -> Trained:
         target = task.options.target

@@ -1,10 +1,10 @@
 """What questions share that train a network by the stages of a study's method."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 from torch.nn import functional
 
 from attrgraph_core.errors import AttrGraphError
@@ -19,7 +19,7 @@ from attrgraph_core.training.stage import TrainingSettings
 from pipelines.comparison_file import RepeatedStage, check_needs_no_store
 from pipelines.experiments import Attribution, Experiment, Factory, Stage, check_stages
 from pipelines.keys_file import Section
-from pipelines.questions.question import Task, Trained
+from pipelines.questions.question import Question, Task, Trained
 from pipelines.stage_kind import model_arguments
 from pipelines.variant_training import VariantEpoch, train_variant
 
@@ -41,6 +41,27 @@ class StagesMethod(Section):
         check_stages(stages)
         check_needs_no_store(stages)
         return stages
+
+
+class StagesQuestion(Question):
+    """A question whose methods train by stages."""
+
+    Method: ClassVar[type[BaseModel]] = StagesMethod
+
+    def check(self, task: Task) -> None:
+        """Raises AttrGraphError for a policy that is not known, and for settings that are out of range."""
+        try:
+            experiment = experiment_of(task)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            tuned = ", ".join(f"{name} {value}" for name, value in task.settings.items())
+            raise AttrGraphError(
+                f"{key}: {first['msg']}, not {first['input']!r}{f'; tuned are {tuned}' if tuned else ''}"
+            ) from error
+        for stage in experiment.stages:
+            if stage.select is not None:
+                load_policy(stage.select.policy)
 
 
 def experiment_of(task: Task, stages: tuple[Stage, ...] | None = None) -> Experiment:
@@ -73,22 +94,6 @@ def _with_settings(stage: Stage, settings: dict[str, Any]) -> Stage:
     if "share" in settings and stage.share is not None:
         given["share"] = settings["share"]
     return Stage.model_validate(given)
-
-
-def check_stages_method(task: Task) -> None:
-    """Raises AttrGraphError for a policy that is not known, and for settings that are out of range."""
-    try:
-        experiment = experiment_of(task)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        tuned = ", ".join(f"{name} {value}" for name, value in task.settings.items())
-        raise AttrGraphError(
-            f"{key}: {first['msg']}, not {first['input']!r}{f'; tuned are {tuned}' if tuned else ''}"
-        ) from error
-    for stage in experiment.stages:
-        if stage.select is not None:
-            load_policy(stage.select.policy)
 
 
 def built_model(task: Task, experiment: Experiment, data: TrainingData) -> "nn.Module":
