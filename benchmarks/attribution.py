@@ -135,7 +135,7 @@ def edges_of(
     with evaluation_mode(network):
         structure = network_structure(network, inputs)
     _, baseline = make_baseline("zeros", inputs)
-    at_once = method.samples_at_once(structure, 1) or len(inputs)
+    at_once = method.samples_at_once(structure, 1, len(inputs))
     batches = [
         Batch(part, Logits(own), baseline, absolute)
         for part, own in zip(inputs.split(at_once), labels.split(at_once), strict=True)

@@ -25,38 +25,68 @@ def attention_arguments(arguments: Any, keywords: Any) -> dict[str, Any]:
     return dict(zip(names, arguments, strict=False)) | keywords
 
 
+def attention(module: nn.MultiheadAttention, given: dict[str, Any], values: Tensor) -> Tensor:
+    """`values` (samples, keys, features), as projected, averaged by the weights of their heads, with the derivative of
+    both: (samples, queries, features)."""
+    query, key = _queries_and_keys(module, given)
+    added = _added(module, given, query)
+    attended = functional.scaled_dot_product_attention(query, key, _by_head(module, values), added)
+    return attended.transpose(1, 2).flatten(2)
+
+
 def attention_weights(module: nn.MultiheadAttention, given: dict[str, Any]) -> Tensor:
     """Softmax of scaled products of queries and keys, (samples, heads, queries, keys), as the module computes it."""
-    query, key = given["query"], given["key"]
-    width, count = module.embed_dim, module.num_heads
-    if module._qkv_same_embed_dim:
-        query_weight, key_weight = module.in_proj_weight[:width], module.in_proj_weight[width : 2 * width]
-    else:
-        query_weight, key_weight = module.q_proj_weight, module.k_proj_weight
-    bias = module.in_proj_bias
-    query = functional.linear(query, query_weight.detach(), None if bias is None else bias[:width].detach())
-    key = functional.linear(key, key_weight.detach(), None if bias is None else bias[width : 2 * width].detach())
-    query, key = (part.unflatten(-1, (count, -1)).transpose(1, 2) for part in (query, key))
-    scores = query @ key.transpose(-1, -2) / (width // count) ** 0.5
-    mask = given.get("attn_mask")
-    if mask is not None:
-        scores = scores + _as_added(mask, scores)
-    padding = given.get("key_padding_mask")
-    if padding is not None:
-        scores = scores + _as_added(padding, scores)[:, None, None, :]
-    return scores.softmax(dim=-1)
-
-
-def _as_added(mask: Tensor, scores: Tensor) -> Tensor:
-    """True forbids; numbers are added."""
-    if mask.dtype == torch.bool:
-        mask = torch.zeros_like(mask, dtype=scores.dtype).masked_fill(mask, -torch.inf)
-    return mask.unflatten(0, scores.shape[:2]) if mask.dim() == 3 else mask
+    query, key = _queries_and_keys(module, given)
+    scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+    added = _added(module, given, query)
+    return (scores if added is None else scores + added).softmax(dim=-1)
 
 
 def attend(module: nn.MultiheadAttention, weights: Tensor, values: Tensor) -> Tensor:
-    values = values.unflatten(-1, (module.num_heads, -1)).transpose(1, 2)
-    return (weights @ values).transpose(1, 2).flatten(2)
+    """`values` (samples, keys, features), as projected, averaged by weights that are given."""
+    return (weights @ _by_head(module, values)).transpose(1, 2).flatten(2)
+
+
+def _queries_and_keys(module: nn.MultiheadAttention, given: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Projected, each (samples, heads, queries or keys, features of a head)."""
+    query, key, width = given["query"], given["key"], module.embed_dim
+    bias = module.in_proj_bias
+    bias = None if bias is None else bias.detach()[: 2 * width]
+    if module._qkv_same_embed_dim and query is key:  # one product is quicker than two
+        projected = functional.linear(query, module.in_proj_weight.detach()[: 2 * width], bias)
+        query, key = projected.chunk(2, dim=-1)
+    else:
+        if module._qkv_same_embed_dim:
+            weights = module.in_proj_weight.detach()[: 2 * width].chunk(2)
+        else:
+            weights = module.q_proj_weight.detach(), module.k_proj_weight.detach()
+        biases = (None, None) if bias is None else bias.chunk(2)
+        query, key = (functional.linear(*own) for own in zip((query, key), weights, biases, strict=True))
+    return _by_head(module, query), _by_head(module, key)
+
+
+def _by_head(module: nn.MultiheadAttention, values: Tensor) -> Tensor:
+    """(samples, heads, positions, features of a head)"""
+    return values.unflatten(-1, (module.num_heads, -1)).transpose(1, 2)
+
+
+def _added(module: nn.MultiheadAttention, given: dict[str, Any], like: Tensor) -> Tensor | None:
+    """What masks add to the scaled products, in a shape that broadcasts to them; `like` is of their type."""
+    mask, padding = given.get("attn_mask"), given.get("key_padding_mask")
+    added = None if mask is None else _as_added(mask, like)
+    if added is not None and added.dim() == 3:
+        added = added.unflatten(0, (-1, module.num_heads))
+    if padding is None:
+        return added
+    of_keys = _as_added(padding, like)[:, None, None, :]
+    return of_keys if added is None else added + of_keys
+
+
+def _as_added(mask: Tensor, like: Tensor) -> Tensor:
+    """True forbids; numbers are added."""
+    if mask.dtype != torch.bool:
+        return mask.to(like)
+    return torch.zeros_like(mask, dtype=like.dtype).masked_fill(mask, -torch.inf)
 
 
 def stop_at_weights(

@@ -133,7 +133,7 @@ class _Attribution:
         with evaluation_mode(self.model):
             structure, baselines = self._prepared(inputs)
             target.check(len(inputs), structure.output_layer.width)
-            size = self.method.samples_at_once(structure, len(baselines)) or len(inputs)
+            size = self.method.samples_at_once(structure, len(baselines), len(inputs))
             if groups is not None:  # samples of a group follow one another, so that their part is a slice
                 order = groups.argsort(stable=True)
                 inputs, target, groups = inputs[order.to(device)], target.part(order), groups[order]

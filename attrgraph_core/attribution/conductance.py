@@ -2,11 +2,12 @@
 
 Dhamdhere et al. (2018): a neuron gets `∫ ∂F/∂z dz`, an edge from i to j `∫ W_ji ∂F/∂z_j da_i`. The way has `steps`
 equal steps; an edge is `Σ_k (a_i^{k+1} - a_i^k) W_ji (g_j^k + g_j^{k+1}) / 2`, the trapezoid rule, exact where the
-gradient is linear along the way. It is summed by points, `Σ_k (a_i^{k+1} - a_i^{k-1}) W_ji g_j^k / 2`, at the ends with
-the one step that is there: so no mean gradient is made. Into a neuron its edges sum to its conductance at any number of
-steps. The network's own derivative is taken, attention and normalisations included, so all layers are complete up to
-the error of the rule. What reads the input alone is linear along the way: such a layer is computed at both ends, and
-the gradients of all steps are summed before they meet its one step.
+gradient is linear along the way. It is summed by parts, `Σ_k a_i^k W_ji (g_j^{k-1} - g_j^{k+1}) / 2`, at the ends
+`-(g_j^0 + g_j^1) / 2` and `(g_j^{n-1} + g_j^n) / 2`: activations are taken as they are, and one difference, that of the
+gradient, serves a layer's edges and its neurons. Into a neuron its edges sum to its conductance at any number of steps.
+The network's own derivative is taken, attention and normalisations included, so all layers are complete up to the error
+of the rule. What reads the input alone is linear along the way: such a layer is computed at both ends, and the
+gradients of all steps are summed before they meet its one step.
 
 Several baselines give the mean over them: expected gradients (Erion et al., 2021), by quadrature in the place of draws.
 """
@@ -22,6 +23,7 @@ from attrgraph_core.attribution.factors import (
     gradient_at,
     gradients_of,
     input_total,
+    layer_factors,
 )
 from attrgraph_core.attribution.network_pass import LayerRecord, NetworkPass, differentiable
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
@@ -76,30 +78,22 @@ class Conductance(AttributionMethod):
         # Halved here, as a point's gradient is half of that of the steps on both its sides.
         gradients = gradients_of(scores / (2 * count), inputs, network_pass.recording)
         with torch.no_grad():
-            structure = network_pass.structure
-            straight = set(structure.input_readers)
-            layers = tuple(
-                self._straight_layer(record, gradients) if record.layer in straight else self._layer(record, gradients)
-                for record in network_pass.recording.layers.values()
-            )
+            structure, records = network_pass.structure, network_pass.recording.layers
+            straight = {
+                layer.name: self._straight_layer(records[layer.name], gradients) for layer in structure.input_readers
+            }
+            for layer in structure.input_readers:
+                del gradients[id(records[layer.name].output)]
+            counts = self._by_parts(gradients)
+            layers = tuple(straight.get(name) or layer_factors(record, counts) for name, record in records.items())
             by_way = scores.detach().unflatten(0, (-1, count, points))
             explained = (by_way[:, :, -1] - by_way[:, :, 0]).mean(dim=1)
             own = total = None
             if inputs.requires_grad:
-                own = self._moves(inputs.detach()) * gradient_at(gradients, inputs)
+                own = inputs.detach() * gradient_at(counts, inputs)
             elif not structure.reads_tokens:
                 total = input_total(structure, layers, explained)
         return Factors(layers, own, explained, torch.zeros_like(explained), total)
-
-    def _layer(self, record: LayerRecord, gradients: dict[int, Tensor]) -> LayerFactors:
-        gradient, moves = gradient_at(gradients, record.output), self._moves(record.output.detach())
-        if record.layer.operation == "junction":
-            shares = tuple(self._moves(values.detach()) * gradient_at(gradients, values) for values in record.inputs)
-            return LayerFactors(record.layer, moves, gradient, shares=shares)
-        if record.layer.operation == "embedding":
-            return LayerFactors(record.layer, moves, gradient, shares=(moves * gradient,))
-        read = self._moves(record.inputs[0].detach())
-        return LayerFactors(record.layer, moves, gradient, terms=(Term(read, gradient),))
 
     def _straight_layer(self, record: LayerRecord, gradients: dict[int, Tensor]) -> LayerFactors:
         """All steps of what is linear along the way are one, from end to end, by the mean gradient."""
@@ -108,14 +102,25 @@ class Conductance(AttributionMethod):
         way, read = (self._whole_way(values.detach()) for values in (record.output, record.inputs[0]))
         return LayerFactors(record.layer, way, mean, terms=(Term(read, mean),))
 
-    def _moves(self, values: Tensor) -> Tensor:
-        """How far the way goes on both sides of each point, (samples and baselines and points, ...)."""
-        by_way = values.unflatten(0, (-1, self.steps + 1))
-        moves = torch.empty_like(by_way)
-        torch.sub(by_way[:, 2:], by_way[:, :-2], out=moves[:, 1:-1])
-        for end, (after, before) in ((0, (1, 0)), (-1, (-1, -2))):
-            moves[:, end] = by_way[:, after] - by_way[:, before]
-        return moves.flatten(0, 1)
+    def _by_parts(self, gradients: dict[int, Tensor]) -> dict[int, Tensor]:
+        """What the values of each point count, in the place of `gradients`, by the same identities."""
+        counts: dict[object, Tensor] = {}
+        by_identity = {}
+        for identity, gradient in gradients.items():
+            memory = gradient.data_ptr(), gradient.shape, gradient.stride()  # the operands of an addition share one
+            if memory not in counts:
+                counts[memory] = self._count(gradient)
+            by_identity[identity] = counts[memory]
+        return by_identity
+
+    def _count(self, gradient: Tensor) -> Tensor:
+        """The gradient at the point before less that at the point after, (samples and baselines and points, ...)."""
+        by_way = gradient.unflatten(0, (-1, self.steps + 1))
+        counts = torch.empty_like(by_way)
+        torch.sub(by_way[:, :-2], by_way[:, 2:], out=counts[:, 1:-1])
+        torch.add(by_way[:, 0], by_way[:, 1], out=counts[:, 0]).neg_()
+        torch.add(by_way[:, -2], by_way[:, -1], out=counts[:, -1])
+        return counts.flatten(0, 1)
 
     def _whole_way(self, values: Tensor) -> Tensor:
         """The last point less the first, (samples and baselines, ...)."""

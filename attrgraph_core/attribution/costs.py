@@ -52,7 +52,7 @@ def measure_costs(names: Iterable[str] | None = None, rounds: int = 3, seed: int
 def _samples_at_once(structure: NetworkStructure, name: str, method: Method) -> int:
     if name in A_SAMPLE_AT_A_TIME:
         return 1
-    return min(SAMPLES, method.samples_at_once(structure, _background_count(name)) or SAMPLES)
+    return method.samples_at_once(structure, _background_count(name), SAMPLES)
 
 
 def _background_count(name: str) -> int:

@@ -200,12 +200,9 @@ class _DualPass(NetworkPass):
             reference = NetworkPass.plain(self, node, *_references(held))
         return Dual(value, reference)
 
-    def attention_weights(self, module: nn.MultiheadAttention, given: dict[str, Any]) -> Tensor:
+    def attended(self, module: nn.MultiheadAttention, given: dict[str, Any], values: Any) -> Dual:
         with torch.no_grad():
-            return attention_weights(module, _values(given))
-
-    def attended(self, module: nn.MultiheadAttention, weights: Tensor, values: Any) -> Dual:
-        with torch.no_grad():
+            weights = attention_weights(module, _values(given))
             reference = attend(module, weights, values.reference)
         return Dual(attend(module, weights, values.value), reference)
 

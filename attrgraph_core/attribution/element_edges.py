@@ -51,10 +51,12 @@ def element_edge_sum(layer: Layer, term: Term) -> Tensor:
 
 def _add_element_edges(total: Tensor, read: Tensor, put: Tensor, weight: Tensor, module: nn.Module) -> None:
     """Add to `total` (targets, channels, ...) the edges of what is read (channels, ..., samples) by `put`."""
+    targets = put.movedim(1, -1).flatten(1, -2)  # (samples, positions, targets): a view where channels are last
     # Samples last: positions then are rows of memory, and their products need no further copy.
-    targets = _samples_last(put).flatten(1, -2)
-    reads = _windows(read, put, module).reshape(-1, *targets.shape[1:])  # (channels and taps, positions, samples)
-    met = torch.bmm(targets.transpose(0, 1), reads.permute(1, 2, 0)).flatten(1)  # (positions, targets and taps)
+    reads = _windows(read, put, module).reshape(
+        -1, targets.shape[1], len(put)
+    )  # (channels and taps, positions, samples)
+    met = torch.bmm(targets.permute(1, 2, 0), reads.permute(1, 2, 0)).flatten(1)  # (positions, targets and taps)
     met.mul_(weight.reshape(-1))
     by_tap = met.t().reshape(*weight.shape[:2], -1, *put.shape[2:])
     for number, place in enumerate(tap_places(put, module)):

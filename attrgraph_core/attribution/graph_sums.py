@@ -212,7 +212,12 @@ def _absolute_sum(values: Tensor) -> Tensor:
 
 def _add(total: dict[str, Pair], name: str, signed: Tensor, absolute: Tensor | None) -> None:
     added = _wide(signed), None if absolute is None else _wide(absolute)
-    total[name] = _plus(total[name], added) if name in total else added
+    if name not in total:
+        total[name] = added
+        return
+    for sums, more in zip(total[name], added, strict=True):
+        if sums is not None and more is not None:
+            sums.add_(more)  # in place: a new matrix a batch would take as long as the product
 
 
 def _plus(one: Pair, other: Pair) -> Pair:

@@ -1,13 +1,14 @@
 """What every attribution method says of itself, whether it makes edges or neurons only."""
 
+import math
 from abc import ABC
 from dataclasses import dataclass
 
 from attrgraph_core.attribution.structure import NetworkStructure
 
-# Of a layer's output, where a sample is several rows: 8 MiB in float32. Memory of more than 32 MiB is fetched anew
-# from the system for every tensor, which costs as much as the arithmetic.
-ELEMENTS_AT_ONCE = 1 << 21
+# Of all layers' outputs, where a sample is several rows: 16 MiB in float32. With gradients and what lies between layers
+# a pass then stays within what the allocator keeps; memory fetched anew from the system costs a fifth more time.
+ELEMENTS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,13 @@ class Method(ABC):
         """How many rows a sample takes in the largest pass."""
         return 1
 
-    def samples_at_once(self, structure: NetworkStructure, background_count: int) -> int | None:
-        """How many samples of a batch to take at once where they are several rows each; None for all."""
+    def samples_at_once(self, structure: NetworkStructure, background_count: int, sample_count: int) -> int:
+        """How many of a batch's samples to take at once: all, or equal parts that fit where each is several rows."""
         rows = self.rows_per_sample(background_count)
-        return None if rows == 1 else max(1, ELEMENTS_AT_ONCE // (rows * structure.largest_output))
+        if rows == 1:
+            return sample_count
+        fitting = max(1, ELEMENTS_AT_ONCE // (rows * structure.output_elements))
+        return math.ceil(sample_count / math.ceil(sample_count / fitting))
 
     def obstacles(self, structure: NetworkStructure) -> list[Obstacle]:
         """Why the method is not for this network; empty where it is."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_map
 
-from attrgraph_core.attribution.attention import attend, attention_arguments, attention_weights
+from attrgraph_core.attribution.attention import attention, attention_arguments
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
 from attrgraph_core.attribution.tracing import operation_of
 
@@ -79,7 +79,12 @@ class NetworkPass(fx.Interpreter):
     def plain(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
         """The operation as it is, never in place."""
         arguments, keywords = _not_in_place(node, self.operation(node), arguments, keywords)
-        return getattr(self, node.op)(node.target, arguments, keywords)
+        return _in_one_order(getattr(self, node.op)(node.target, arguments, keywords))
+
+    def call_method(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A method of a tensor; `view` asks for an order in memory that the pass may have changed, so it may copy."""
+        is_of_shape = not any(isinstance(part, torch.dtype) for part in (*args, *kwargs.values()))
+        return super().call_method("reshape" if target == "view" and is_of_shape else target, args, kwargs)
 
     def operation(self, node: fx.Node) -> Any:
         return operation_of(node, self.structure.traced)
@@ -134,17 +139,11 @@ class NetworkPass(fx.Interpreter):
         module = self.operation(node)
         given = attention_arguments(arguments, keywords)
         values = self.weighted(heads, given["value"])
-        weights = self.attention_weights(module, given)
-        output = self.weighted(projection, self.attended(module, weights, values))
-        return output, None
+        return self.weighted(projection, self.attended(module, given, values)), None
 
-    def attention_weights(self, module: nn.MultiheadAttention, given: dict[str, Any]) -> Any:
-        """Of each head, (samples, heads, queries, keys)."""
-        return attention_weights(module, given)
-
-    def attended(self, module: nn.MultiheadAttention, weights: Any, values: Any) -> Any:
+    def attended(self, module: nn.MultiheadAttention, given: dict[str, Any], values: Any) -> Any:
         """Values averaged by the weights of their heads, (samples, queries, features)."""
-        return attend(module, weights, values)
+        return attention(module, given, values)
 
     def _at_zero(self, node: fx.Node, arguments: Any, keywords: Any) -> Tensor:
         """The operation with zeros in the place of every tensor that an input reaches."""
@@ -177,6 +176,16 @@ def channel_shape(bias: Tensor, output: Tensor, layer: Layer) -> Tensor:
     """A bias (out,) in a shape that broadcasts against a layer's output."""
     is_linear = layer.operation == "heads" or isinstance(layer.module, nn.Linear)
     return bias if is_linear else bias.reshape(-1, *[1] * (output.dim() - 2))
+
+
+def _in_one_order(output: Any) -> Any:
+    """`output`, whose gradient comes in the same order of memory: channels first met with channels last take ten times
+    as long."""
+    if isinstance(output, Tensor) and output.requires_grad and output.dim() == 4 and not output.is_contiguous():
+        order = torch.channels_last
+        if output.is_contiguous(memory_format=order):
+            output.register_hook(lambda gradient: gradient.contiguous(memory_format=order))
+    return output
 
 
 def _not_in_place(node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[Any, Any]:

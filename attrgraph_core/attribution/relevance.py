@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from attrgraph_core.attribution.attention import attention_weights, stop_at_weights
+from attrgraph_core.attribution.attention import attend, attention_weights, stop_at_weights
 from attrgraph_core.attribution.given_derivative import with_derivative
 from attrgraph_core.attribution.gradient_times_activation import GradientTimesActivation
 from attrgraph_core.attribution.network_pass import (
@@ -139,9 +139,10 @@ class _RelevancePass(NetworkPass):
         held = stop_at_weights(self.operation(node), arguments, keywords, lambda part: part.detach())
         return self.plain(node, *held)
 
-    def attention_weights(self, module: nn.MultiheadAttention, given: dict[str, Any]) -> Tensor:
+    def attended(self, module: nn.MultiheadAttention, given: dict[str, Any], values: Tensor) -> Tensor:
         with torch.no_grad():
-            return attention_weights(module, given)
+            weights = attention_weights(module, given)
+        return attend(module, weights, values)
 
 
 def _through(source: Tensor, values: Tensor) -> Tensor:

@@ -62,7 +62,8 @@ class NeuronMap:
 
     def product_sum(self, values: Tensor, factors: Tensor) -> Tensor:
         """Sums of `values` times `factors`, each (samples, ...), by neuron, (samples, width)."""
-        if self.dimension != 0 or values.dim() < 3:
+        is_in_order = values.is_contiguous() and factors.is_contiguous()
+        if self.dimension != 0 or values.dim() < 3 or not is_in_order:
             return self.sum(values * factors)
         # A product of vectors a channel: no tensor of products.
         return (values.flatten(2).unsqueeze(2) @ factors.flatten(2).unsqueeze(3)).flatten(1)
@@ -100,8 +101,7 @@ class Sources:
     @property
     def is_plain(self) -> bool:
         """Whether every column is a neuron of its own, in order, at every position."""
-        own = torch.arange(self.columns.shape[-1])
-        return self.patterns is None and torch.equal(self.columns.reshape(-1), own)
+        return self.patterns is None and _is_in_order(self.columns.reshape(-1))
 
     def group(self, edges: Tensor) -> Tensor:
         """Sums of the columns of each neuron; (..., columns of the weight) to (..., edges a target)."""
@@ -145,10 +145,17 @@ def spatial_sources(ids: Tensor, module: Spatial) -> Sources:
 
 def sum_columns(edges: Tensor, columns: Tensor, width: int) -> Tensor:
     """Sums of the columns of each neuron; columns of -1 are constants and go."""
+    if len(columns) == width and _is_in_order(columns):
+        return edges
     columns = columns.to(edges.device)
     known = columns >= 0
     grouped = edges.new_zeros(*edges.shape[:-1], width)
     return grouped.index_add_(edges.dim() - 1, columns[known], edges[..., known])
+
+
+def _is_in_order(columns: Tensor) -> bool:
+    """Whether every column is a neuron of its own, in order."""
+    return torch.equal(columns, torch.arange(len(columns)))
 
 
 def pads_by_values(module: nn.Module) -> bool:

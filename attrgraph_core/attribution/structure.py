@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import torch
 from torch import Tensor, fx, nn
 
 from attrgraph_core.attribution.sources import NeuronMap, Sources
@@ -60,6 +61,9 @@ class Layer:
     def apply(self, values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """What the layer computes of `values` (samples, ...) with these weights and bias."""
         module = self.module
+        if isinstance(module, nn.Conv2d) and values.device.type == "cpu":
+            # A convolution and its derivatives take a fifth to a third less time where channels are last in memory.
+            values = values.contiguous(memory_format=torch.channels_last)
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             return module._conv_forward(values, weight, bias)
         if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
@@ -116,9 +120,9 @@ class NetworkStructure:
         return tuple(readers.values())
 
     @property
-    def largest_output(self) -> int:
-        """How many elements the largest output of a layer has, the input among them."""
-        return max(len(neurons.index) for neurons in (self.input_map, *(layer.neurons for layer in self.layers)))
+    def output_elements(self) -> int:
+        """How many elements the outputs of all layers have for a sample, the input among them."""
+        return sum(len(neurons.index) for neurons in (self.input_map, *(layer.neurons for layer in self.layers)))
 
     @property
     def widths(self) -> dict[str, int]:
