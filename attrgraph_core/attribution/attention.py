@@ -50,19 +50,22 @@ def attend(module: nn.MultiheadAttention, weights: Tensor, values: Tensor) -> Te
 def _queries_and_keys(module: nn.MultiheadAttention, given: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """Projected, each (samples, heads, queries or keys, features of a head)."""
     query, key, width = given["query"], given["key"], module.embed_dim
-    bias = module.in_proj_bias
-    bias = None if bias is None else bias.detach()[: 2 * width]
+    bias = None if module.in_proj_bias is None else module.in_proj_bias.detach()[: 2 * width]
     if module._qkv_same_embed_dim and query is key:  # one product is quicker than two
-        projected = functional.linear(query, module.in_proj_weight.detach()[: 2 * width], bias)
-        query, key = projected.chunk(2, dim=-1)
-    else:
-        if module._qkv_same_embed_dim:
-            weights = module.in_proj_weight.detach()[: 2 * width].chunk(2)
-        else:
-            weights = module.q_proj_weight.detach(), module.k_proj_weight.detach()
-        biases = (None, None) if bias is None else bias.chunk(2)
-        query, key = (functional.linear(*own) for own in zip((query, key), weights, biases, strict=True))
+        both = functional.linear(query, module.in_proj_weight.detach()[: 2 * width], bias)
+        query, key = both.chunk(2, dim=-1)
+        return _by_head(module, query), _by_head(module, key)
+    of_query, of_key = _query_and_key_weights(module)
+    biases = (None, None) if bias is None else bias.chunk(2)
+    query, key = functional.linear(query, of_query, biases[0]), functional.linear(key, of_key, biases[1])
     return _by_head(module, query), _by_head(module, key)
+
+
+def _query_and_key_weights(module: nn.MultiheadAttention) -> tuple[Tensor, Tensor]:
+    if not module._qkv_same_embed_dim:
+        return module.q_proj_weight.detach(), module.k_proj_weight.detach()
+    query, key = module.in_proj_weight.detach()[: 2 * module.embed_dim].chunk(2)
+    return query, key
 
 
 def _by_head(module: nn.MultiheadAttention, values: Tensor) -> Tensor:

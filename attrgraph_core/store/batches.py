@@ -13,6 +13,7 @@ import pandas as pd
 from attrgraph_core.graph.sparsify import SparseGraph
 
 BATCH_BYTES = 1 << 20
+EDGES_A_STATE = 8  # a state, with its neuron and links, takes the server as long as so many edges
 NUMBER_BYTES = 9  # of a float in Bolt, and of the largest whole number
 INDEX_BYTES = 5
 BATCHES_A_SLICE = 8
@@ -30,10 +31,11 @@ def slices(table: pd.DataFrame, row_count: int) -> Iterator[pd.DataFrame]:
 
 
 def state_batches(neurons: pd.DataFrame) -> Iterator[dict[str, list[Any]]]:
-    """Neurons with their totals as the parameters of query `write_states`."""
+    """Neurons with their totals as the parameters of query `write_states`; a batch takes as long as one of edges, which
+    wait for it."""
     texts = sum(max(len(text.encode()) for text in neurons[name].unique()) for name in ("layer", "kind"))
     row_bytes = texts + INDEX_BYTES + 5 * NUMBER_BYTES
-    for rows in slices(neurons, max(1, BATCH_BYTES // row_bytes)):
+    for rows in slices(neurons, max(1, BATCH_BYTES // EDGES_A_STATE // row_bytes)):
         yield {name: rows[column].tolist() for name, column in STATE_COLUMNS.items()}
 
 

@@ -41,7 +41,7 @@ def test_every_edge_is_in_one_batch_with_its_places(monkeypatch, limit):
 
 
 def test_states_come_in_their_order(monkeypatch):
-    monkeypatch.setattr(batches, "BATCH_BYTES", 200)
+    monkeypatch.setattr(batches, "BATCH_BYTES", 200 * batches.EDGES_A_STATE)
     neurons = sparsify(dense(4)).graph.neurons
     found = list(batches.state_batches(neurons))
     assert [len(batch["layers"]) for batch in found] == [3, 3, 2]
