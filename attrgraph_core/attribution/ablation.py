@@ -7,15 +7,14 @@ over the samples, or the value of another sample. Each ablation is exact: its ow
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal
 
 import pandas as pd
 import torch
 from torch import Tensor, fx, nn
 
-from attrgraph_core.attribution.checks import device_of
-from attrgraph_core.attribution.evaluation import evaluation_mode
-from attrgraph_core.attribution.layout import network_structure
+from attrgraph_core.attribution.checks import admitted, check_scores, known_tokens
 from attrgraph_core.attribution.network_pass import NetworkPass, Recording
 from attrgraph_core.attribution.structure import INPUT, Layer, NetworkStructure
 from attrgraph_core.attribution.target import Target, make_target
@@ -24,6 +23,8 @@ from attrgraph_core.errors import AttrGraphError
 Neuron = tuple[str, int]
 Edge = tuple[str, int, str, int]
 Kind = Literal["zero", "mean", "resample"]
+NEURON = ["layer", "index"]
+EDGE = ["source_layer", "source_index", "target_layer", "target_index"]
 ROWS_AT_ONCE = 2048
 
 
@@ -44,12 +45,12 @@ def ablate_neurons(
     the joint effect. `resample` takes the value of another sample, drawn by `seed`. Targets are those of `attribute`.
     Raises AttrGraphError for a layer or neuron that is not there, an unknown kind, and what `attribute` refuses.
     """
-    asked = list(neurons)
+    asked = _asked(neurons, NEURON)
 
     def intervene(structure: NetworkStructure, clean: "_Clean") -> list["_Intervention"]:
         return [_on_neuron(structure, clean, *neuron) for neuron in asked]
 
-    table = pd.DataFrame(asked, columns=["layer", "index"])
+    table = pd.DataFrame(asked, columns=NEURON)
     return _effects(model, inputs, target, table, intervene, kind, together, labels, seed)
 
 
@@ -65,13 +66,12 @@ def ablate_edges(
     seed: int = 0,
 ) -> pd.DataFrame:
     """A row an edge (source_layer, source_index, target_layer, target_index), otherwise as `ablate_neurons`."""
-    asked = list(edges)
+    asked = _asked(edges, EDGE)
 
     def intervene(structure: NetworkStructure, clean: "_Clean") -> list["_Intervention"]:
         return [_on_edge(structure, clean, *edge) for edge in asked]
 
-    columns = ["source_layer", "source_index", "target_layer", "target_index"]
-    table = pd.DataFrame(asked, columns=columns)
+    table = pd.DataFrame(asked, columns=EDGE)
     return _effects(model, inputs, target, table, intervene, kind, together, labels, seed)
 
 
@@ -99,6 +99,17 @@ class _Clean:
     replace: Callable[[Tensor], Tensor]
 
 
+def _asked(parts: Iterable[Any], names: list[str]) -> list[Any]:
+    """Neurons or edges as given. Raises AttrGraphError for what is no list of tuples of names and whole numbers."""
+    if not isinstance(parts, Iterable):
+        raise AttrGraphError(f"what to ablate is {parts!r}; give a list of ({', '.join(names)})")
+    asked, kinds = list(parts), (str, Integral) * (len(names) // 2)
+    for own in asked:
+        if not isinstance(own, tuple | list) or len(own) != len(names) or not all(map(isinstance, own, kinds)):
+            raise AttrGraphError(f"there is nothing to ablate by {own!r}; give ({', '.join(names)})")
+    return asked
+
+
 def _effects(
     model: nn.Module,
     inputs: Tensor,
@@ -110,23 +121,23 @@ def _effects(
     labels: Tensor | None,
     seed: int,
 ) -> pd.DataFrame:
-    if not len(inputs):
-        raise AttrGraphError("there are no samples to ablate on")
-    device = device_of(model)
-    inputs = inputs.to(device)
-    explained = make_target(target, labels, len(inputs))
-    with evaluation_mode(model), torch.no_grad():
-        structure = network_structure(model, inputs)
+    with admitted(model, inputs) as (structure, inputs), torch.no_grad():
+        explained = make_target(target, labels, len(inputs))
         if structure.reads_tokens and INPUT in set(table.iloc[:, 0]):
             raise AttrGraphError("tokens have no value to ablate; ablate the features of their embedding")
         explained.check(len(inputs), structure.output_layer.width)
-        explained = explained.to(device)
+        explained = explained.to(inputs.device)
         clean_pass = NetworkPass(structure)
-        score = explained.score(clean_pass.run(inputs))
+        with known_tokens(structure):
+            score = explained.score(clean_pass.run(inputs))
+        check_scores(score)
         clean = _Clean(inputs, clean_pass.recording, _replacement(kind, len(inputs), seed))
         interventions = intervene(structure, clean)
         groups = [interventions] if together else [[own] for own in interventions]
         effects = [score - ablated for ablated in _ablated_scores(structure, inputs, explained, groups)]
+    for effect in effects:
+        if not bool(torch.isfinite(effect).all()):
+            raise AttrGraphError(f"scores are not finite after an ablation by {kind!r}; take another kind")
     if together:
         effects = effects * len(table)
     return table.assign(

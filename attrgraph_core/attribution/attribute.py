@@ -4,7 +4,9 @@ Every graph of a data set comes from one backward pass a batch: a class's graph 
 samples make.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from attrgraph_core.attribution.baseline import make_baseline
-from attrgraph_core.attribution.checks import batches_of, check_inputs, device_of, precision_of, structure_of
-from attrgraph_core.attribution.evaluation import evaluation_mode
+from attrgraph_core.attribution.checks import (
+    DIVERGED,
+    admitted,
+    batches_of,
+    check_inputs,
+    check_scores,
+    known_tokens,
+    precision_of,
+)
 from attrgraph_core.attribution.factors import AttributionMethod, Batch
 from attrgraph_core.attribution.graph_sums import Sums, graph_of
 from attrgraph_core.attribution.method import Method
@@ -119,19 +128,16 @@ class _Attribution:
             raise AttrGraphError(f"keep is {keep!r}; give EdgeLimits(edge_mass=..., max_edges_per_neuron=...)")
         self.keep = keep
         self.asked_baseline = baseline
-        self.baseline_name = "none"
-        self.baselines: Tensor | None = None
-        self.structure: NetworkStructure | None = None
+        self.prepared: Prepared | None = None
         self.precision = torch.float32
         self.groups: dict[int | None, Any] = {}  # Sums or NeuronSums
 
     def add(self, inputs: Tensor, target: Target, groups: Tensor | None) -> None:
         """Add a batch; `groups` (samples,) are the labels to sum by, None sums over all."""
-        device = device_of(self.model)
-        inputs = inputs.to(device)
-        self.precision = precision_of(self.model, device)
-        with evaluation_mode(self.model):
-            structure, baselines = self._prepared(inputs)
+        with prepared(self.model, self.method, self.asked_baseline, inputs, self.prepared) as (ready, inputs):
+            self.prepared, device = ready, inputs.device
+            self.precision = precision_of(self.model, device)
+            structure, baselines = ready.structure, ready.baselines
             target.check(len(inputs), structure.output_layer.width)
             size = self.method.samples_at_once(structure, len(baselines), len(inputs))
             if groups is not None:  # samples of a group follow one another, so that their part is a slice
@@ -140,63 +146,63 @@ class _Attribution:
             for start in range(0, len(inputs), size):
                 part = slice(start, start + size)
                 own = None if groups is None else groups[part].to(device)
-                self._add_part(inputs[part], target.part(part).to(device), own)
+                batch = Batch(inputs[part], target.part(part).to(device), baselines, self.absolute)
+                self._add_part(structure, batch, own)
 
-    def _prepared(self, inputs: Tensor) -> tuple[NetworkStructure, Tensor]:
-        if self.structure is None or self.baselines is None:
-            self.structure = structure_of(self.model, inputs)
-            refuse_obstacles(self.method, self.structure)
-            self.baseline_name, self.baselines = make_baseline(self.asked_baseline, inputs)
-            if not self.method.uses_baseline:
-                self.baseline_name = "none"
-            elif len(self.baselines) < self.method.fewest_baselines:
-                raise AttrGraphError(
-                    f"{self.method.name} needs a background set of {self.method.fewest_baselines} inputs or more: "
-                    "baseline=tensor (backgrounds, ...)"
-                )
-        if inputs.shape[1:] != self.baselines.shape[1:]:
-            raise AttrGraphError(
-                f"an input of shape {tuple(inputs.shape[1:])} comes after inputs of shape "
-                f"{tuple(self.baselines.shape[1:])}; all must have one shape"
-            )
-        return self.structure, self.baselines
-
-    def _add_part(self, inputs: Tensor, target: Target, groups: Tensor | None) -> None:
-        assert self.structure is not None
-        assert self.baselines is not None
-        batch = Batch(inputs, target, self.baselines, self.absolute)
-        try:
-            found, new_sums = result_of(self.method, self.structure, batch)
-        except IndexError as error:
-            if not self.structure.reads_tokens:
-                raise
-            raise AttrGraphError(
-                "an input or the baseline holds a token that the network has no embedding for"
-            ) from error
-        if not bool(torch.isfinite(found.explained).all()):
-            raise AttrGraphError("the network's scores are not finite; its weights may have diverged")
+    def _add_part(self, structure: NetworkStructure, batch: Batch, groups: Tensor | None) -> None:
+        found, new_sums = result_of(self.method, structure, batch)
         with torch.no_grad():
             for label, own in _parts(groups).items():
-                self.groups.setdefault(label, new_sums()).add(self.structure, found, self.absolute, own)
+                self.groups.setdefault(label, new_sums()).add(structure, found, self.absolute, own)
 
     def graph(self, target: str, sums: Sums | NeuronSums) -> AttributionGraph:
-        assert self.structure is not None
-        names = {"method": self.method.name, "target": target, "baseline": self.baseline_name}
+        assert self.prepared is not None
+        structure = self.prepared.structure
+        names = {"method": self.method.name, "target": target, "baseline": self.prepared.baseline_name}
         if isinstance(sums, NeuronSums):
-            graph = neuron_graph_of(self.structure, sums, **names)
+            graph = neuron_graph_of(structure, sums, **names)
         else:
-            graph = graph_of(self.structure, sums, **names, keep=self.keep)
-        delta = graph.completeness_delta
-        if not delta < float("inf") or not np.isfinite(graph.neurons["attribution"]).all():
-            raise AttrGraphError("the network's attributions are not finite; its weights may have diverged")
-        largest = self.method.largest_gap
-        rounding = ROUNDINGS * torch.finfo(self.precision).eps
-        if largest is not None and delta > largest + rounding:
-            raise AttrGraphError(
-                f"{self.method.name} attributions of target {target} miss {delta:.2%} of the score, more than "
-                f"{largest + rounding:.0%}; {self.method.when_incomplete}"
-            )
+            graph = graph_of(structure, sums, **names, keep=self.keep)
+        if not np.isfinite(graph.neurons["attribution"]).all():
+            raise AttrGraphError(f"the network's attributions are {DIVERGED}")
+        refuse_gap(self.method, target, graph.completeness_delta, self.precision)
         return graph
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A network laid out by its first batch, and the baselines (backgrounds, ...) of a method for it."""
+
+    structure: NetworkStructure
+    baseline_name: str
+    baselines: Tensor
+
+
+@contextmanager
+def prepared(
+    model: nn.Module, method: Method, baseline: str | Tensor | None, inputs: Tensor, before: Prepared | None = None
+) -> Iterator[tuple[Prepared, Tensor]]:
+    """A network and a method ready for a batch, and the batch on its device; `before` is that of the first batch.
+
+    Raises AttrGraphError as `checks.admitted`, for what the method is not for, for a baseline that does not fit the
+    inputs or the method, and for a batch unlike the first.
+    """
+    with admitted(model, inputs, None if before is None else before.structure) as (structure, inputs):
+        if before is None:
+            refuse_obstacles(method, structure)
+            name, baselines = make_baseline(baseline, inputs)
+            if method.uses_baseline and len(baselines) < method.fewest_baselines:
+                raise AttrGraphError(
+                    f"{method.name} needs a background set of {method.fewest_baselines} inputs or more: "
+                    "baseline=tensor (backgrounds, ...)"
+                )
+            before = Prepared(structure, name if method.uses_baseline else "none", baselines)
+        if inputs.shape[1:] != before.baselines.shape[1:]:
+            raise AttrGraphError(
+                f"an input of shape {tuple(inputs.shape[1:])} comes after inputs of shape "
+                f"{tuple(before.baselines.shape[1:])}; all must have one shape"
+            )
+        yield before, inputs
 
 
 def _parts(groups: Tensor | None) -> dict[int | None, slice]:
@@ -218,13 +224,26 @@ def refuse_obstacles(method: Method, structure: NetworkStructure) -> None:
 
 def result_of(method: Method, structure: NetworkStructure, batch: Batch) -> tuple[Any, type[Sums] | type[NeuronSums]]:
     """What a method finds in a batch, and the sums that take it in: `sums.add(structure, found, absolute, samples)`."""
-    try:
-        with torch.enable_grad():
-            if isinstance(method, NeuronMethod):
-                return method.shares(structure, batch), NeuronSums
-            assert isinstance(method, AttributionMethod)
-            return method.factors(structure, batch), Sums
-    except IndexError as error:
-        if not structure.reads_tokens:
-            raise
-        raise AttrGraphError("an input or the baseline holds a token that the network has no embedding for") from error
+    with torch.enable_grad(), known_tokens(structure):
+        if isinstance(method, NeuronMethod):
+            shares = method.shares(structure, batch)
+            check_scores(shares.explained)
+            return shares, NeuronSums
+        assert isinstance(method, AttributionMethod)
+        factors = method.factors(structure, batch)
+        check_scores(factors.explained)
+        return factors, Sums
+
+
+def refuse_gap(method: Method, target: str, delta: float, precision: torch.dtype) -> None:
+    """Raise AttrGraphError where attributions miss more of the score, a part `delta` of it, than the method may."""
+    if not delta < float("inf"):
+        raise AttrGraphError(f"the network's attributions are {DIVERGED}")
+    if method.largest_gap is None:
+        return
+    largest = method.largest_gap + ROUNDINGS * torch.finfo(precision).eps
+    if delta > largest:
+        raise AttrGraphError(
+            f"{method.name} attributions of target {target} miss {delta:.2%} of the score, more than {largest:.0%}; "
+            f"{method.when_incomplete}"
+        )

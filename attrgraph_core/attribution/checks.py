@@ -1,14 +1,57 @@
-"""What a user hands in, checked before any work: network, inputs, labels, batches."""
+"""What a user hands in, checked before any work: network, inputs, labels, batches.
+
+`admitted` is the entrance of everything that looks into a network, so that all refuse the same by the same words.
+"""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
+from attrgraph_core.attribution.evaluation import evaluation_mode
 from attrgraph_core.attribution.layout import network_structure
 from attrgraph_core.attribution.structure import NetworkStructure
 from attrgraph_core.errors import AttrGraphError
+
+DIVERGED = "not finite; its weights may have diverged"
+
+
+@contextmanager
+def admitted(
+    model: nn.Module, inputs: Tensor, known: NetworkStructure | None = None
+) -> Iterator[tuple[NetworkStructure, Tensor]]:
+    """The network laid out, in evaluation mode for as long, and `inputs` on its device; `known` is laid out already.
+
+    Raises AttrGraphError for what is no network or has no values, for inputs that are no finite samples or that the
+    network does not take, and for a network that cannot be laid out.
+    """
+    check_inputs(inputs)
+    inputs = inputs.to(device_of(model))
+    with evaluation_mode(model):
+        if known is None:
+            known = structure_of(model, inputs)
+        else:
+            check_type(model, inputs)
+        yield known, inputs
+
+
+@contextmanager
+def known_tokens(structure: NetworkStructure) -> Iterator[None]:
+    """Around a pass: a token without an embedding becomes an AttrGraphError."""
+    try:
+        yield
+    except IndexError as error:
+        if not structure.reads_tokens:
+            raise
+        raise AttrGraphError("an input or the baseline holds a token that the network has no embedding for") from error
+
+
+def check_scores(scores: Tensor) -> None:
+    """Raise AttrGraphError for scores that are not finite."""
+    if not bool(torch.isfinite(scores).all()):
+        raise AttrGraphError(f"the network's scores are {DIVERGED}")
 
 
 def structure_of(model: nn.Module, inputs: Tensor) -> NetworkStructure:
@@ -26,6 +69,14 @@ def structure_of(model: nn.Module, inputs: Tensor) -> NetworkStructure:
                     f"{str(error).splitlines()[0]}"
                 ) from error
         raise
+
+
+def refuse_shape(model: nn.Module, inputs: Tensor, error: Exception) -> NoReturn:
+    """Raise AttrGraphError for inputs that the network itself refuses."""
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    raise AttrGraphError(
+        f"{type(model).__name__} does not take inputs of shape {tuple(inputs.shape)}: {reason}"
+    ) from error
 
 
 def device_of(model: nn.Module) -> torch.device:

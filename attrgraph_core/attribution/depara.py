@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from attrgraph_core.attribution.checks import check_inputs
+from attrgraph_core.attribution.checks import DIVERGED, check_inputs, check_type, device_of, refuse_shape
 from attrgraph_core.attribution.evaluation import evaluation_mode
 from attrgraph_core.errors import AttrGraphError
 
@@ -41,10 +41,12 @@ class GraphSimilarity:
 def deep_attribution_graph(model: nn.Module, probes: Tensor, layer: str | None = None) -> DeepAttributionGraph:
     """The graph of a network on `probes` (probes, ...), by the features that module `layer`, or the network, puts out.
 
-    A map is `x ⊙ ∂(Σ_k f_k)/∂x`. The network is left as it was. Raises AttrGraphError for fewer than three probes,
-    which have no order of edges, for a module that is not there, and for features that are not finite.
+    A map is `x ⊙ ∂(Σ_k f_k)/∂x`. The network is left as it was; what cannot be laid out has such a graph, too. Raises
+    AttrGraphError for fewer than three probes, which have no order of edges, for a module that is not there or that the
+    probes do not reach, for features and maps that are not finite, and for a network and probes as `attribute`.
     """
     check_inputs(probes)
+    probes = probes.to(device_of(model))
     if len(probes) < 3:
         raise AttrGraphError(f"{len(probes)} probes have no order of their edges; give three or more")
     modules = dict(model.named_modules())
@@ -54,27 +56,49 @@ def deep_attribution_graph(model: nn.Module, probes: Tensor, layer: str | None =
         )
     if not probes.is_floating_point():
         raise AttrGraphError("the probes are tokens, which have no gradient; give the network that reads embeddings")
-    features: list[Any] = []
-    hook = modules["" if layer is None else layer].register_forward_hook(
-        lambda module, inputs, output: features.append(output)
-    )
-    try:
-        with evaluation_mode(model), torch.enable_grad():
-            inputs = probes.detach().clone().requires_grad_()
-            model(inputs)
-            if not isinstance(features[-1], Tensor):
-                raise AttrGraphError(
-                    f"{layer or 'the network'} puts out a {type(features[-1]).__name__}; name a module of one tensor"
-                )
-            found = features[-1].flatten(1)
-            (gradient,) = torch.autograd.grad(found.sum(), inputs)
-    finally:
-        hook.remove()
+    check_type(model, probes)
+    name = "the network" if layer is None else repr(layer)
+    with evaluation_mode(model), torch.enable_grad():
+        inputs = probes.detach().clone().requires_grad_()
+        found = _features(model, modules["" if layer is None else layer], inputs, name)
+        (gradient,) = torch.autograd.grad(found.sum(), inputs, allow_unused=True)
+    if gradient is None:
+        raise AttrGraphError(f"what {name} puts out has no gradient by the probes; name another module")
     if not bool(torch.isfinite(found).all()):
-        raise AttrGraphError("the network's features are not finite; its weights may have diverged")
+        raise AttrGraphError(f"the network's features are {DIVERGED}")
     unit = nn.functional.normalize(found.detach().double(), dim=1)
     maps = (gradient * probes).flatten(1).double()
+    if not bool(torch.isfinite(maps).all()):
+        raise AttrGraphError(f"the network's attributions are {DIVERGED}")
     return DeepAttributionGraph(maps.cpu().numpy(), (unit @ unit.T).cpu().numpy())
+
+
+def _features(model: nn.Module, module: nn.Module, inputs: Tensor, name: str) -> Tensor:
+    """What the module puts out last, (samples, features)."""
+    outputs: list[Any] = []
+
+    def keep(module: nn.Module, arguments: Any, output: Any) -> None:  # before what follows changes it in place
+        outputs.append(output.clone() if isinstance(output, Tensor) else output)
+
+    hook = module.register_forward_hook(keep)
+    try:
+        model(inputs)
+    except Exception as error:
+        refuse_shape(model, inputs, error)
+    finally:
+        hook.remove()
+    if not outputs:
+        raise AttrGraphError(f"the network does not run {name}; name a module that it runs")
+    found = outputs[-1]
+    if not isinstance(found, Tensor):
+        raise AttrGraphError(f"{name} puts out a {type(found).__name__}; name a module of one tensor")
+    if not found.dim() or len(found) != len(inputs):
+        raise AttrGraphError(
+            f"{name} puts out {tuple(found.shape)} of {len(inputs)} probes; name a module with a row a probe"
+        )
+    if not found.requires_grad:
+        raise AttrGraphError(f"what {name} puts out has no gradient by the probes; name another module")
+    return found.reshape(len(found), -1)
 
 
 def graph_similarity(first: DeepAttributionGraph, second: DeepAttributionGraph) -> GraphSimilarity:

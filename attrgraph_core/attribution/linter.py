@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, fx, nn
 
-from attrgraph_core.attribution.checks import check_inputs, device_of, structure_of
-from attrgraph_core.attribution.evaluation import evaluation_mode
+from attrgraph_core.attribution.checks import DIVERGED, admitted, known_tokens
 from attrgraph_core.attribution.gradient_times_activation import GradientTimesActivation
 from attrgraph_core.attribution.method import Method
 from attrgraph_core.attribution.methods import attribution_method
+from attrgraph_core.attribution.network_pass import NetworkPass
 from attrgraph_core.attribution.structure import NetworkStructure
 from attrgraph_core.attribution.tracing import operation_name
 from attrgraph_core.errors import AttrGraphError
@@ -34,15 +35,21 @@ def lint(model: nn.Module, inputs: Tensor, method: str | Method = "deeplift") ->
     """
     asked = attribution_method(method)
     try:
-        device = device_of(model)
-        with evaluation_mode(model):
-            check_inputs(inputs)
-            structure = structure_of(model, inputs.to(device))
+        with admitted(model, inputs) as (structure, own):
+            _check_values(structure, own)
     except AttrGraphError as error:
         what, _, change = str(error).partition("; ")
         return [Finding("refused", type(model).__name__, what, change or "change what is named, or its place")]
     refused = [Finding("refused", found.place, found.what, found.change) for found in asked.obstacles(structure)]
     return refused + _notes(structure, asked)
+
+
+def _check_values(structure: NetworkStructure, inputs: Tensor) -> None:
+    """Raise AttrGraphError for tokens that are none, and where a sample has no score that is finite."""
+    with torch.no_grad(), known_tokens(structure):
+        scores = NetworkPass(structure).run(inputs)
+    if not bool(torch.isfinite(scores).any(dim=1).all()):
+        raise AttrGraphError(f"the network's scores are {DIVERGED}")
 
 
 def _notes(structure: NetworkStructure, method: Method) -> list[Finding]:

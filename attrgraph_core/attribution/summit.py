@@ -6,22 +6,23 @@ absolute value.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from attrgraph_core.attribution.attribute import refuse_obstacles
-from attrgraph_core.attribution.baseline import make_baseline
-from attrgraph_core.attribution.checks import batches_of, device_of, structure_of
+from attrgraph_core.attribution.attribute import prepared, refuse_gap, result_of
+from attrgraph_core.attribution.checks import DIVERGED, batches_of, precision_of
 from attrgraph_core.attribution.contraction import edges_per_sample, embedding_edges, junction_edges
-from attrgraph_core.attribution.evaluation import evaluation_mode
-from attrgraph_core.attribution.factors import AttributionMethod, Batch, LayerFactors
+from attrgraph_core.attribution.factors import AttributionMethod, Batch, Factors, LayerFactors, per_sample
 from attrgraph_core.attribution.method import Method
 from attrgraph_core.attribution.methods import edge_method
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
 from attrgraph_core.attribution.target import Logits
+from attrgraph_core.attribution.term import sums_by_sample
 from attrgraph_core.errors import AttrGraphError
 
 SAMPLES_AT_ONCE = 16
@@ -42,38 +43,51 @@ def top_influence_counts(
     `mean` is that of the first batch. Memory is that of a few samples' edges and of a matrix of counts a layer and
     class, however many batches there are. Raises as `attribute_dataset`.
     """
-    if k < 1:
-        raise AttrGraphError(f"k is {k}; it is a number of sources, from 1 on")
-    asked, device = edge_method(method), device_of(model)
-    counts: dict[tuple[int, str], Tensor] = {}
-    structure: NetworkStructure | None = None
+    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
+        raise AttrGraphError(f"k is {k!r}; it is a whole number of sources, from 1 on")
+    counts, ready = _Counts(edge_method(method), int(k)), None
+    precision = torch.float32
     for inputs, labels in batches_of(loader):
-        inputs, labels = inputs.to(device), labels.to(device)
-        with evaluation_mode(model):
-            if structure is None:
-                structure, (_, baselines) = structure_of(model, inputs), make_baseline(baseline, inputs)
-                refuse_obstacles(asked, structure)
-            Logits(labels).check(len(inputs), structure.output_layer.width)
-            for own, own_labels in zip(inputs.split(SAMPLES_AT_ONCE), labels.split(SAMPLES_AT_ONCE), strict=True):
-                _count(asked, structure, Batch(own, Logits(own_labels).to(device), baselines), k, counts)
-    if structure is None:
+        with prepared(model, counts.method, baseline, inputs, ready) as (ready, inputs):
+            target, precision = Logits(labels), precision_of(model, inputs.device)
+            target.check(len(inputs), ready.structure.output_layer.width)
+            for start in range(0, len(inputs), SAMPLES_AT_ONCE):
+                part = slice(start, start + SAMPLES_AT_ONCE)
+                own = target.part(part).to(inputs.device)
+                counts.add(ready.structure, Batch(inputs[part], own, ready.baselines), own.labels)
+    if ready is None:
         raise AttrGraphError("there are no samples to attribute")
-    return pd.concat(_tables(structure, counts), ignore_index=True)
+    refuse_gap(counts.method, "label", counts.gap / max(counts.explained, float(np.finfo(np.float32).tiny)), precision)
+    return pd.concat(_tables(ready.structure, counts.by_class), ignore_index=True)
 
 
-def _count(
-    method: AttributionMethod, structure: NetworkStructure, batch: Batch, k: int, counts: dict[tuple[int, str], Tensor]
-) -> None:
-    """Add a batch's strongest edges to `counts`, by class and layer."""
-    assert isinstance(batch.target, Logits)
-    labels = batch.target.labels
-    with torch.enable_grad():
-        factors = method.factors(structure, batch)
-    for own in factors.layers:
-        strongest = _strongest(_edges(own, len(labels)), k)
-        for label in labels.unique().tolist():
-            count, key = strongest[labels == label].sum(dim=0), (label, own.layer.name)
-            counts[key] = counts.get(key, torch.zeros_like(count)) + count
+@dataclass
+class _Counts:
+    """Counts by class and layer, and what the attributions that they are of explain and miss."""
+
+    method: AttributionMethod
+    k: int
+    by_class: dict[tuple[int, str], Tensor] = field(default_factory=dict)
+    explained: float = 0.0
+    gap: float = 0.0
+
+    def add(self, structure: NetworkStructure, batch: Batch, labels: Tensor) -> None:
+        """Add a batch's strongest edges, by class and layer."""
+        factors: Factors = result_of(self.method, structure, batch)[0]
+        total = torch.zeros_like(factors.explained)
+        if factors.input_attribution is not None:
+            at_input = per_sample(factors.input_attribution)
+            total = sums_by_sample(at_input, len(at_input) // len(labels))
+        for own in factors.layers:
+            edges = _edges(own, len(labels))
+            if own.layer.operation == "embedding":  # what tokens get is what their embeddings get
+                total = total + per_sample(edges)
+            strongest = _strongest(edges, self.k)
+            for label in labels.unique().tolist():
+                count, key = strongest[labels == label].sum(dim=0), (label, own.layer.name)
+                self.by_class[key] = self.by_class.get(key, torch.zeros_like(count)) + count
+        self.explained += float(factors.explained.abs().sum())
+        self.gap += float((factors.explained - total - factors.absorbed).abs().sum())
 
 
 def _edges(own: LayerFactors, samples: int) -> Tensor:
@@ -90,7 +104,9 @@ def _edges(own: LayerFactors, samples: int) -> Tensor:
 def _strongest(edges: Tensor, k: int) -> Tensor:
     """1 where an edge is among the strongest of its target, (samples, targets, edges a target)."""
     absolute = edges.abs()
-    values, places = absolute.topk(min(k, absolute.shape[2]), dim=2)
+    values, places = absolute.topk(min(k, absolute.shape[2]), dim=2)  # what is no number comes first
+    if not bool(torch.isfinite(values).all()):
+        raise AttrGraphError(f"the network's attributions are {DIVERGED}")
     return torch.zeros_like(absolute, dtype=torch.int64).scatter_(2, places, (values > 0).long())
 
 

@@ -129,11 +129,27 @@ def test_many_ablations_are_those_made_one_by_one(monkeypatch):
         (lambda *given: ablate_neurons(*given, [("1", 6)]), r"layer '1' has no neuron 6; it has 6 \(0 to 5\)"),
         (lambda *given: ablate_edges(*given, [("0", 0, "2", 0)]), "no edge to ablate from 0/0 to 2/0"),
         (lambda *given: ablate_neurons(*given, [("1", 0)], kind="half"), "unknown kind of ablation 'half'"),
+        (lambda *given: ablate_neurons(*given, ["1"]), r"nothing to ablate by '1'; give \(layer, index\)"),
+        (lambda *given: ablate_neurons(*given, [("1", 0.5)]), r"nothing to ablate by \('1', 0.5\); give \(layer"),
+        (lambda *given: ablate_neurons(*given, 3), r"what to ablate is 3; give a list of \(layer, index\)"),
+        (lambda *given: ablate_edges(*given, [("0", 1)]), r"by \('0', 1\); give \(source_layer, source_index, "),
     ],
 )
 def test_bad_input_is_named(call, message):
     with pytest.raises(AttrGraphError, match=message):
         call(*linear_network())
+
+
+def test_an_ablation_whose_scores_are_not_finite_is_named():
+    """Two units that cancel, each too large alone."""
+    network = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False), nn.Linear(1, 1))
+    weights = [torch.eye(2), torch.tensor([[3e38, -3e38]]), torch.tensor([[10.0]])]
+    for layer, weight in zip(network, weights, strict=True):
+        layer.weight.data = weight
+    inputs = torch.ones(3, 2)
+    with pytest.raises(AttrGraphError, match="scores are not finite after an ablation by 'zero'; take another kind"):
+        ablate_neurons(network, inputs, 0, [("0", 1)])
+    assert len(ablate_neurons(network, inputs, 0, [("0", 1)], kind="mean")) == 1
 
 
 def test_ablation_leaves_no_trace():

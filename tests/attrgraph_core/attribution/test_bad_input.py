@@ -1,11 +1,15 @@
-"""What no method can attribute is named before or instead of any result, by all methods alike."""
+"""What no method can attribute is named before or instead of any result, by all that looks into a network alike."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from attrgraph_core import AttrGraphError, attribute, attribute_dataset
-from attrgraph_core.attribution.methods import METHODS
+from attrgraph_core.attribution.ablation import ablate_edges, ablate_neurons
+from attrgraph_core.attribution.depara import deep_attribution_graph
+from attrgraph_core.attribution.linter import lint
+from attrgraph_core.attribution.methods import EDGE_METHODS, METHODS
+from attrgraph_core.attribution.summit import top_influence_counts
 
 INPUTS = torch.tensor([[0.5, -1.0, 2.0, 1.0], [1.0, 0.0, -0.5, 0.25], [2.0, 1.0, 0.0, -1.0]])
 
@@ -44,6 +48,10 @@ CASES = {
         {"model": with_weight(torch.nan)}, "the network's scores are not finite; its weights may have diverged",
     ),
     "infinite weights": ({"model": with_weight(torch.inf)}, "not finite; its weights may have diverged"),
+    "no network": ({"model": None}, "a network is a torch.nn.Module, not None"),
+    "inputs of another precision": (
+        {"inputs": INPUTS.double()}, r"the inputs are torch.float64 and the network is torch.float32; give inputs.to",
+    ),
     "no samples": ({"inputs": INPUTS[:0]}, "there are no samples to attribute"),
     "inputs that are not numbers": ({"inputs": INPUTS / 0}, "the inputs hold values that are not finite"),
     "inputs of another kind": ({"inputs": INPUTS.tolist()}, r"inputs are a list; give a tensor \(samples, ...\)"),
@@ -89,6 +97,66 @@ def test_every_method_names_what_is_wrong(case):
             attribute(given.pop("model"), given.pop("inputs"), given.pop("target"), method=method, **given)
 
 
+def linted(model, inputs, **given) -> None:
+    for found in lint(model, inputs):
+        raise AttrGraphError(f"{found.what}; {found.change}")
+
+
+# What takes the network and the inputs of a case, and which arguments of it.
+OTHERS = {
+    "ablate_neurons": (
+        lambda model, inputs, target=0, labels=None: ablate_neurons(
+            model, inputs, target, [("0", 1)], labels=labels, kind="mean"
+        ),
+        {"target", "labels"},
+    ),
+    "ablate_edges": (
+        lambda model, inputs, target=0, labels=None: ablate_edges(
+            model, inputs, target, [("0", 1, "2", 0)], labels=labels
+        ),
+        {"target", "labels"},
+    ),
+    "top_influence_counts": (
+        lambda model, inputs, baseline=None: top_influence_counts(
+            model, [(inputs, [0] * len(inputs))], baseline=baseline
+        ),
+        {"baseline"},
+    ),
+    "deep_attribution_graph": (deep_attribution_graph, set()),
+    "lint": (linted, set()),
+}
+
+
+LAYS_NOTHING_OUT = ("a layer alone", "a compiled network")
+REFUSED = [
+    (name, case)
+    for name, (_, arguments) in OTHERS.items()
+    for case, (changed, _) in CASES.items()
+    if changed.keys() <= {"model", "inputs"} | arguments
+    and not (name == "deep_attribution_graph" and case in LAYS_NOTHING_OUT)
+]
+
+
+@pytest.mark.parametrize(("name", "case"), REFUSED)
+def test_what_else_looks_into_a_network_refuses_it_by_the_same_words(name, case):
+    call, _ = OTHERS[name]
+    changed, message = CASES[case]
+    if name == "deep_attribution_graph" and case == "weights that are not numbers":
+        message = "the network's features are not finite; its weights may have diverged"
+    given = {"model": network(), "inputs": INPUTS} | changed
+    with pytest.raises(AttrGraphError, match=message):
+        call(given.pop("model"), given.pop("inputs"), **given)
+
+
+def test_scores_that_one_class_alone_lacks_are_no_obstacle_for_the_others():
+    model = network()
+    model[2].bias.data[2] = -torch.inf
+    assert lint(model, INPUTS) == []
+    assert len(ablate_neurons(model, INPUTS, 1, [("0", 1)])) == len(INPUTS[:1])
+    with pytest.raises(AttrGraphError, match="the network's scores are not finite"):
+        ablate_neurons(model, INPUTS, 2, [("0", 1)])
+
+
 @pytest.mark.parametrize(
     "method",
     ["deeplift", "gradient_times_activation", "conductance", "lrp_epsilon", "saliency", "layer_integrated_gradients"],
@@ -96,6 +164,9 @@ def test_every_method_names_what_is_wrong(case):
 def test_activations_that_overflow_below_finite_scores_are_named(method):
     with pytest.raises(AttrGraphError, match="not finite; its weights may have diverged"):
         attribute(Overflowing(), INPUTS, 0, method=method, baseline=INPUTS[:1] / 2)
+    if method in EDGE_METHODS:
+        with pytest.raises(AttrGraphError, match="not finite; its weights may have diverged"):
+            top_influence_counts(Overflowing(), [(INPUTS, [0, 0, 0])], method=method, baseline=INPUTS[:1] / 2)
 
 
 @pytest.mark.parametrize(
@@ -113,12 +184,18 @@ def test_activations_that_overflow_below_finite_scores_are_named(method):
         ([INPUTS], "a batch of the loader is a Tensor"),
         (None, "the loader is a NoneType"),
         ([(INPUTS, torch.tensor([0, 1, 2])), (INPUTS[:, :3], torch.tensor([0, 1, 2]))], r"shape \(3,\) comes after"),
+        ([(INPUTS, torch.tensor([0, 1, 2])), (INPUTS.double(), torch.tensor([0, 1, 2]))], "inputs are torch.float64"),
+        ([(INPUTS, torch.tensor([0, 1, 2]).to("meta"))], "the labels are on the device meta"),
+        ([(INPUTS, torch.tensor([0, 1, 3]))], "target 3 is outside the network's 3 outputs"),
     ],
 )
 @pytest.mark.parametrize("method", ["deeplift", "saliency"])
 def test_batches_that_do_not_fit_are_named(method, batches, message):
     with pytest.raises(AttrGraphError, match=message):
         attribute_dataset(network(), batches, method=method)
+    if method in EDGE_METHODS:
+        with pytest.raises(AttrGraphError, match=message):
+            top_influence_counts(network(), batches, method=method)
 
 
 def text_network() -> tuple[nn.Module, Tensor]:
@@ -138,6 +215,13 @@ def test_tokens_that_are_none_are_named(method):
         attribute(model, wrong[1:], 0, method=method)
     with pytest.raises(AttrGraphError, match=r"the inputs are tokens and the baseline is torch.float32; give one of"):
         attribute(model, tokens, 0, method=method, baseline=torch.rand(3))
+
+
+@pytest.mark.parametrize("name", [name for name in OTHERS if name != "deep_attribution_graph"])
+def test_tokens_that_are_none_are_named_by_all(name):
+    model, _ = text_network()
+    with pytest.raises(AttrGraphError, match="a token that the network has no embedding for"):
+        OTHERS[name][0](model, torch.tensor([[0, 1, 2], [0, 9, 2]]))
 
 
 @pytest.mark.parametrize("as_given", [

@@ -103,7 +103,42 @@ class Difference(nn.Module):
         return scores[:, 1:2] - scores[:, :1]
 
 
+def test_features_are_those_before_what_changes_them_in_place():
+    model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(inplace=True), nn.Linear(8, 4)).double()
+    apart = nn.Sequential(model[0], nn.ReLU(), model[2])
+    found, expected = deep_attribution_graph(model, PROBES, "0"), deep_attribution_graph(apart, PROBES, "0")
+    assert found.edges.tolist() == expected.edges.tolist()
+    assert found.nodes.tolist() == expected.nodes.tolist()
+
+
+class Branches(nn.Module):
+    """What runs, what does not, and what does not read the probes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.unused, self.constant = nn.Linear(5, 4), nn.Linear(5, 4), nn.Linear(5, 4)
+        self.whole, self.best = nn.Flatten(0), Best()
+
+    def forward(self, x):
+        self.whole(x)
+        self.best(x)
+        return self.used(x) + self.constant(torch.ones_like(x))
+
+
+class Best(nn.Module):
+    def forward(self, x):
+        return x.argmax(dim=1)
+
+
 def test_bad_input_is_named():
+    for layer, message in {
+        "unused": "the network does not run 'unused'; name a module that it runs",
+        "constant": "what 'constant' puts out has no gradient by the probes",
+        "best": "what 'best' puts out has no gradient by the probes",
+        "whole": r"'whole' puts out \(60,\) of 12 probes; name a module with a row a probe",
+    }.items():
+        with pytest.raises(AttrGraphError, match=message):
+            deep_attribution_graph(Branches().double(), PROBES, layer)
     with pytest.raises(AttrGraphError, match="2 probes have no order"):
         deep_attribution_graph(network(0), PROBES[:2])
     with pytest.raises(AttrGraphError, match="no module 'nope'; it has 0, 1, 2"):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from attrgraph_core import AttrGraphError, attribute
+from attrgraph_core.attribution.conductance import Conductance
 from attrgraph_core.attribution.summit import top_influence_counts
 from tests.attrgraph_core.attribution.networks import make_network
 
@@ -39,10 +40,20 @@ def test_counts_are_those_of_a_graph_a_sample(name):
     )
 
 
+def test_attributions_that_miss_much_of_the_score_are_not_counted():
+    network, inputs, labels = make_network("smooth MLP")
+    steps = Conductance(steps=1)
+    with pytest.raises(AttrGraphError, match=r"conductance attributions of target label miss \d+\.\d\d% of the score"):
+        attribute(network, 9 * inputs, labels, method=steps)
+    with pytest.raises(AttrGraphError, match=r"conductance attributions of target label miss \d+\.\d\d% of the score"):
+        top_influence_counts(network, [(9 * inputs, labels)], method=steps)
+
+
 def test_bad_input_is_named():
     network, inputs, labels = make_network("MLP")
-    with pytest.raises(AttrGraphError, match="k is 0"):
-        top_influence_counts(network, [(inputs, labels)], k=0)
+    for k in (0, 2.5, "2", True):
+        with pytest.raises(AttrGraphError, match=f"k is {k!r}; it is a whole number of sources, from 1 on"):
+            top_influence_counts(network, [(inputs, labels)], k=k)
     with pytest.raises(AttrGraphError, match="target 3 is outside"):
         top_influence_counts(network, [(inputs, labels + 1)])
     with pytest.raises(AttrGraphError, match="there are no samples"):
