@@ -54,8 +54,9 @@ def attribute(
 
     `target` is a class; labels (samples,), each sample's own class; weights (samples, classes) of a combination of
     logits, such as wrong minus right; or `loss`, the cross entropy with `labels`. `baseline` is `zeros`, `mean`, a
-    tensor of one input, or a background set (backgrounds, ...) to average over. Without `absolute`, `abs_weight` is the
-    absolute value of the mean and not the mean of absolute values, which saves up to half the time.
+    tensor of one input, or a background set (backgrounds, ...) to average over: each sample is compared with every one
+    of its rows, also where they are as many as the samples. Without `absolute`, `abs_weight` is the absolute value of
+    the mean and not the mean of absolute values, which saves up to half the time.
 
     With `keep` a layer's edges become a table after the weak ones have gone, so that a large network's graph fits into
     memory; `store.save` keeps what it is given under the same limits.
@@ -194,7 +195,7 @@ def prepared(
             if method.uses_baseline and len(baselines) < method.fewest_baselines:
                 raise AttrGraphError(
                     f"{method.name} needs a background set of {method.fewest_baselines} inputs or more: "
-                    "baseline=tensor (backgrounds, ...)"
+                    "baseline=tensor (backgrounds, ...), such as samples of the training data"
                 )
             before = Prepared(structure, name if method.uses_baseline else "none", baselines)
         if inputs.shape[1:] != before.baselines.shape[1:]:

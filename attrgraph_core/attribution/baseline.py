@@ -17,8 +17,9 @@ def make_baseline(baseline: str | Tensor | None, inputs: Tensor) -> tuple[str, T
     """Name and value of a baseline for `inputs` (samples, ...).
 
     `zeros` (also for None) or `mean` (of the given inputs), of shape (1, ...); a tensor of one input, called `custom`;
-    or a background set (backgrounds, ...), called `background`, over which attributions are averaged. Tokens have the
-    baseline of token 0 by `zeros`, and no mean. Raises AttrGraphError for another name, shape or value.
+    or a background set (backgrounds, ...), called `background`, over which attributions are averaged: every sample is
+    compared with all of it, also where it has a row a sample. Tokens have the baseline of token 0 by `zeros`, and no
+    mean. Raises AttrGraphError for another name, shape or value.
     """
     if isinstance(baseline, Tensor):
         value = baseline if baseline.dim() == inputs.dim() else baseline.unsqueeze(0)

@@ -139,6 +139,7 @@ class ExpectedGradients(Conductance):
     """Conductance from every sample of a background set, averaged (Erion et al., 2021)."""
 
     name = "expected_gradients"
+    fewest_baselines = 2
 
 
 class _StraightPass(NetworkPass):

@@ -81,6 +81,7 @@ class DeepShap(DeepLift):
     """DeepLIFT against a background set, averaged (Lundberg & Lee, 2017; Captum: DeepLiftShap)."""
 
     name = "deepshap"
+    fewest_baselines = 2
 
 
 @dataclass(frozen=True, eq=False)

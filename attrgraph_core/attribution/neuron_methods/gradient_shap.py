@@ -19,6 +19,7 @@ class GradientShap(InputMethod):
 
     name = "gradient_shap"
     uses_baseline = True
+    fewest_baselines = 2
 
     def __init__(self, draws: int = 50, noise: float = 0.0, seed: int = 0):
         if draws < 1 or not noise >= 0:

@@ -49,6 +49,13 @@ def test_attributions_that_miss_much_of_the_score_are_not_counted():
         top_influence_counts(network, [(9 * inputs, labels)], method=steps)
 
 
+def test_a_method_with_a_background_asks_for_it():
+    network, inputs, labels = make_network("MLP")
+    with pytest.raises(AttrGraphError, match="deepshap needs a background set of 2 inputs or more"):
+        top_influence_counts(network, [(inputs, labels)], method="deepshap")
+    assert len(top_influence_counts(network, [(inputs, labels)], method="deepshap", baseline=inputs[:2]))
+
+
 def test_bad_input_is_named():
     network, inputs, labels = make_network("MLP")
     for k in (0, 2.5, "2", True):
