@@ -1,4 +1,4 @@
-"""Real architectures as torchvision has them, with random weights and small inputs: their shares add up."""
+"""Architectures as torchvision has them, all layers and widths, with random weights and small inputs: shares add up."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from attrgraph_core.attribution.baseline import make_baseline
+from attrgraph_core.attribution.conductance import Conductance
 from attrgraph_core.attribution.factors import Batch
 from attrgraph_core.attribution.graph_sums import Sums
 from attrgraph_core.attribution.layout import network_structure
@@ -16,26 +17,13 @@ from attrgraph_core.attribution.target import Logits
 models = pytest.importorskip("torchvision.models", reason="torchvision is in the development group: make install-dev")
 
 
-def small_vgg() -> nn.Module:
-    """Its classifier has 119 million weights; here it is narrow."""
-    network = models.vgg11(weights=None)
-    network.classifier = nn.Sequential(nn.Linear(512 * 49, 64), nn.ReLU(), nn.Dropout(), nn.Linear(64, 10))
-    return network
-
-
-def small_vit() -> nn.Module:
-    """vit_b_16's own class, with fewer and narrower layers."""
-    return models.VisionTransformer(
-        image_size=32, patch_size=16, num_layers=2, num_heads=4, hidden_dim=32, mlp_dim=64, num_classes=10
-    )
-
-
 ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
-    "resnet18": lambda: models.resnet18(weights=None, num_classes=10),
-    "vgg11": small_vgg,
-    "mobilenet_v3_small": lambda: models.mobilenet_v3_small(weights=None, num_classes=10),
-    "convnext_tiny": lambda: models.convnext_tiny(weights=None, num_classes=10),
-    "vision transformer": small_vit,
+    "resnet18": lambda: models.resnet18(weights=None, num_classes=10).double(),
+    # Its classifier has 119 million weights: float64 would be 4 GB.
+    "vgg11": lambda: models.vgg11(weights=None, num_classes=10),
+    "mobilenet_v3_small": lambda: models.mobilenet_v3_small(weights=None, num_classes=10).double(),
+    "convnext_tiny": lambda: models.convnext_tiny(weights=None, num_classes=10).double(),
+    "vit_b_16": lambda: models.vit_b_16(weights=None, num_classes=10, image_size=32).double(),
 }
 
 
@@ -43,17 +31,17 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
 def laid_out(request):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = ARCHITECTURES[request.param]().double().eval()
+        network = ARCHITECTURES[request.param]().eval()
         for parameter in network.parameters():
             if not parameter.any():  # what is made zero, such as the head of a vision transformer
                 nn.init.normal_(parameter, std=0.1)
-        inputs = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+        inputs = torch.randn(2, 3, 32, 32, dtype=next(network.parameters()).dtype)
     return network, inputs, network_structure(network, inputs)
 
 
-def sums_of(structure, inputs, name, labels):
+def sums_of(structure, inputs, method, labels):
     _, baseline = make_baseline("mean", torch.zeros_like(inputs))
-    factors = attribution_method(name).factors(structure, Batch(inputs, Logits(labels), baseline))
+    factors = attribution_method(method).factors(structure, Batch(inputs, Logits(labels), baseline))
     sums = Sums()
     with torch.no_grad():
         sums.add(structure, factors, absolute=False)
@@ -65,12 +53,28 @@ def test_shares_add_up_to_the_score(laid_out, method):
     _, inputs, structure = laid_out
     sums = sums_of(structure, inputs, method, torch.tensor([0, 3]))
     assert sums.explained > 0
-    assert sums.gap < 1e-9 * sums.explained + 1e-15
-    for layer in structure.layers:
+    assert sums.gap < rounding(inputs) * sums.explained + 1e-15
+    if method == "deeplift":
+        assert_edges_arrive(structure.layers, sums, rounding(inputs))
+
+
+def test_conductance_arrives_by_edges_after_any_number_of_steps(laid_out):
+    """But at products, where the derivative counts twice."""
+    _, inputs, structure = laid_out
+    sums = sums_of(structure, inputs[:1], Conductance(steps=2), torch.tensor([3]))
+    assert_edges_arrive([layer for layer in structure.layers if layer.kind != "product"], sums, rounding(inputs))
+
+
+def assert_edges_arrive(layers, sums, tolerance):
+    """The edges into each neuron are its attribution."""
+    for layer in layers:
         arriving, of_neuron = sums.edges[layer.name][0].sum(dim=1), sums.attributions[layer.name][0]
-        if method == "deeplift":
-            scale = of_neuron.abs().max().clamp_min(1e-9)
-            assert (arriving - of_neuron).abs().max() / scale < 1e-8, layer.name
+        scale = of_neuron.abs().max().clamp_min(1e-9)
+        assert (arriving - of_neuron).abs().max() / scale < 10 * tolerance, layer.name
+
+
+def rounding(inputs) -> float:
+    return 1e-9 if inputs.dtype == torch.float64 else 1e-4
 
 
 def test_gradient_edges_are_weights_times_their_gradient(laid_out):
@@ -83,7 +87,8 @@ def test_gradient_edges_are_weights_times_their_gradient(laid_out):
     gradients = torch.autograd.grad(score, [layer.module.weight for layer in chosen])
     for layer, gradient in zip(chosen, gradients, strict=True):
         expected = (layer.weight() * gradient).flatten(1).sum(dim=1)
-        torch.testing.assert_close(sums.edges[layer.name][0].sum(dim=1), expected, atol=1e-10, rtol=1e-8)
+        found = sums.edges[layer.name][0].sum(dim=1)
+        assert (found - expected).abs().max() < 10 * rounding(inputs) * expected.abs().max() + 1e-15, layer.name
 
 
 def test_skips_and_gates_are_layers_of_their_own():
