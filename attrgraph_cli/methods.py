@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from attrgraph_core.attribution.properties import PROPERTIES, MethodProperties
+from attrgraph_core.attribution.properties import ANALYSES, PROPERTIES, MethodProperties
 from attrgraph_core.errors import AttrGraphError
 
 WIDE = 150  # columns of a terminal that shows everything in one table
@@ -40,7 +40,8 @@ def methods(
 ) -> None:
     """Show the attribution methods: what they need, what they conserve, what is claimed and what they cost here.
 
-    The measured cost is the time of a graph of a small MLP over that of a training step of the same batch.
+    The measured cost is the time of a graph of a small MLP over that of a training step of the same batch. The last
+    rows are analyses beside the methods; ablation's cost is that of all edges, one by one.
     """
     rows = _asked(names or [])
     costs = _measured(rows) if measure else {}
@@ -56,11 +57,11 @@ def methods(
 
 
 def _asked(names: list[str]) -> list[MethodProperties]:
-    known = {row.name: row for row in PROPERTIES}
+    known = {row.name: row for row in (*PROPERTIES, *ANALYSES)}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise AttrGraphError(f"unknown attribution method {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    return [known[name] for name in names] if names else list(PROPERTIES)
+    return [known[name] for name in names or known]
 
 
 def _measured(rows: list[MethodProperties]) -> dict[str, float]:

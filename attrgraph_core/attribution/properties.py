@@ -1,7 +1,8 @@
 """What there is of attribution methods, and what each needs, keeps and costs: one row a method, the only such place.
 
-`strengths`, `weaknesses`, `cost_class` and `interpretability` are the claims of the literature, those that a research
-proposal would rest on; the measured cost is `costs.measure_costs`. Read without importing torch.
+`PROPERTIES` are those of `attribute`, `ANALYSES` what stands beside them: functions of their own, with tables of their
+own. `strengths`, `weaknesses`, `cost_class` and `interpretability` are the claims of the literature, those that a
+research proposal would rest on; the measured cost is `costs.measure_costs`. Read without importing torch.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ EDGES, LAYERS, INPUT = "neurons, edges", "layers' neurons", "input neurons"
 
 @dataclass(frozen=True)
 class MethodProperties:
-    """One method; `place` is the `module:class` in `attrgraph_core.attribution` that makes it with its defaults.
+    """One method; `place` is the `module:class` in `attrgraph_core.attribution` that makes it with its defaults, or
+    the `module:function` that is the analysis.
 
     `needs` names what must be there: a baseline, a background set, module activations. The input's attributions (and
     what biases and stabilisers keep) add up to what `adds_up_to` says, but for `gap` of its mean, in a ReLU network
@@ -145,5 +147,24 @@ PROPERTIES: tuple[MethodProperties, ...] = (
         "nothing: effects one by one; from the middle of the range in a linear network",
         "(1 + points a batch) x backgrounds x neurons", "causal: interventions on a neuron, hidden ones too",
         "many passes; misses joint effects; layers that all paths cross only", "very high", "high",
+    ),
+)  # fmt: skip
+
+ANALYSES: tuple[MethodProperties, ...] = (
+    MethodProperties(
+        "ablation", "ablation:ablate_edges", "effects", "edges or neurons, a replacement", "nothing", 0.0,
+        "nothing: exact effects one by one, or of all together", "1 an edge", "the truth about an edge; no rule",
+        "blind to what stands in for each other; replaced values are unlike data", "very high", "high",
+    ),
+    MethodProperties(
+        "summit", "summit:top_influence_counts", "counts of edges", "a method with edges, labels, k", "nothing", 0.0,
+        "nothing: samples in which an edge is among its target's strongest", "as its method, each sample's edges apart",
+        "what is always there is not hidden by what is strong in few", "k is a choice; no signs, no sizes", "high",
+        "high",
+    ),
+    MethodProperties(
+        "depara", "depara:deep_attribution_graph", "graph of probes", "probes", "nothing", 0.0,
+        "nothing: maps of probes, likeness of their features", "1", "compares any two networks; needs no layout",
+        "says nothing of neurons; depends on the probes", "lowest", "low",
     ),
 )  # fmt: skip

@@ -202,15 +202,16 @@ def test_methods_are_shown_in_terminals_of_any_width(attrgraph, monkeypatch, col
 
 
 def test_methods_are_shown_with_what_they_cost_here(attrgraph):
-    code, out, _ = attrgraph("methods", "saliency", "deeplift", "--format", "json")
+    code, out, _ = attrgraph("methods", "saliency", "deeplift", "depara", "--format", "json")
     assert code == 0
-    saliency, deeplift = json.loads(out)
+    saliency, deeplift, depara = json.loads(out)
     assert (saliency["method"], saliency["makes"], saliency["conserves"]) == (
         "saliency", "input neurons", "nothing: a sensitivity",
     )  # fmt: skip
     assert saliency["x a training step"] > 0
     assert deeplift["x a training step"] > 0
+    assert (depara["makes"], depara["x a training step"] > 0) == ("graph of probes", True)
     lines = attrgraph("methods", "--no-measure", "-f", "csv")[1].splitlines()
     assert lines[0].startswith("method,makes,needs,conserves")
-    assert [line.split(",")[0] for line in lines[1:]] == list(METHODS)
+    assert [line.split(",")[0] for line in lines[1:]] == [*METHODS, "ablation", "summit", "depara"]
     assert "unknown attribution method 'magic'" in attrgraph("methods", "magic")[2]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from attrgraph_core.attribution.factors import AttributionMethod
 from attrgraph_core.attribution.method import Method
 from attrgraph_core.attribution.methods import EDGE_METHODS, METHODS, NEURON_METHODS, attribution_method
 from attrgraph_core.attribution.neuron_methods.neuron_method import InputMethod, LayerMethod, NeuronMethod
-from attrgraph_core.attribution.properties import EDGES, INPUT, LAYERS, PROPERTIES
+from attrgraph_core.attribution.properties import ANALYSES, EDGES, INPUT, LAYERS, PROPERTIES
 from tests.attrgraph_core.attribution.networks import make_network
 
 ROWS = pytest.mark.parametrize("row", PROPERTIES, ids=lambda row: row.name)
@@ -77,6 +78,16 @@ def test_a_graph_has_the_neurons_that_the_row_promises(row):
 class OwnMethod(Method):
     name = "own"
     uses_baseline = False
+
+
+def test_analyses_are_functions_with_names_of_their_own():
+    assert not {row.name for row in ANALYSES} & set(METHODS)
+    for row in ANALYSES:
+        module, _, name = row.place.partition(":")
+        assert callable(getattr(import_module(f"attrgraph_core.attribution.{module}"), name))
+        assert all((row.makes, row.needs, row.conserves, row.passes, row.strengths, row.weaknesses, row.cost_class))
+        assert row.adds_up_to == "nothing"
+        assert not row.makes_edges
 
 
 def test_a_background_is_asked_for_where_it_must_be():
