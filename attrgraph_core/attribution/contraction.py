@@ -31,10 +31,9 @@ def contract_edges(
     edges add up. Without `absolute` there is no second result.
     """
     terms = _without_constants(layer, terms)
-    if not absolute:
-        return _sum_over_samples(layer, terms), None
-    if _factorises(layer, terms, rows_per_sample):
-        return _sum_over_samples(layer, terms), _sum_over_samples(layer, _absolute(layer, terms))
+    if is_one_product(layer, terms, rows_per_sample, absolute):
+        signed = _sum_over_samples(layer, terms)
+        return signed, _sum_over_samples(layer, _absolute(layer, terms)) if absolute else None
     samples = len(terms[0].source) // rows_per_sample
     size = max(1, elements_at_once(terms[0]) // max(1, _elements_per_sample(layer, terms[0], rows_per_sample)))
     signed = absolute_sum = torch.zeros((), dtype=terms[0].source.dtype, device=terms[0].source.device)
@@ -45,6 +44,11 @@ def contract_edges(
         signed = signed + edges.sum(dim=0)
         absolute_sum = absolute_sum + edges.abs_().sum(dim=0)  # many times faster than vector_norm
     return signed, absolute_sum
+
+
+def is_one_product(layer: Layer, terms: tuple[Term, ...], rows_per_sample: int, absolute: bool) -> bool:
+    """Whether the edges, and absolute values where they are asked for, are made for all samples at once."""
+    return not absolute or _factorises(layer, terms, rows_per_sample)
 
 
 def edges_per_sample(layer: Layer, terms: tuple[Term, ...], rows_per_sample: int = 1) -> Tensor:

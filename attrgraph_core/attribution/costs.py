@@ -13,6 +13,7 @@ from attrgraph_core.attribution.ablation import ablate_edges
 from attrgraph_core.attribution.attribute import result_of
 from attrgraph_core.attribution.depara import deep_attribution_graph
 from attrgraph_core.attribution.factors import Batch
+from attrgraph_core.attribution.graph_sums import Sums
 from attrgraph_core.attribution.layout import network_structure
 from attrgraph_core.attribution.method import Method
 from attrgraph_core.attribution.methods import attribution_method
@@ -89,6 +90,8 @@ def _run_of(structure: NetworkStructure, method: Method, batch: Batch) -> Callab
         sums: Any = new_sums()
         with torch.no_grad():
             sums.add(structure, found, True)
+            if new_sums is Sums:
+                assert sums.edges  # nothing waits any more
 
     return run
 

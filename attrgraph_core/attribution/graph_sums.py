@@ -15,6 +15,7 @@ from attrgraph_core.attribution.contraction import contract_edges, embedding_edg
 from attrgraph_core.attribution.factors import Factors, LayerFactors, per_sample
 from attrgraph_core.attribution.structure import INPUT, Layer, NetworkStructure
 from attrgraph_core.attribution.term import Term, sums_by_sample
+from attrgraph_core.attribution.waiting_terms import WaitingTerms
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.attribution_graph import AttributionGraph
 from attrgraph_core.graph.sparsify import EdgeLimits, strongest_in_rows
@@ -30,8 +31,16 @@ class Sums:
     explained: float = 0.0
     gap: float = 0.0
     attributions: dict[str, Pair] = field(default_factory=dict)
-    edges: dict[str, Pair] = field(default_factory=dict)
     stabilisers: dict[str, Tensor] = field(default_factory=dict)
+    _edges: dict[str, Pair] = field(default_factory=dict)
+    _waiting: WaitingTerms = field(default_factory=WaitingTerms)
+
+    @property
+    def edges(self) -> dict[str, Pair]:
+        """By layer, (targets or 1, edges a target), of all samples that were added."""
+        for layer, absolute, terms in self._waiting.rest():
+            _add(self._edges, layer.name, *contract_edges(layer, terms, absolute=absolute))
+        return self._edges
 
     def add(self, structure: NetworkStructure, factors: Factors, absolute: bool, samples: slice = slice(None)) -> None:
         """Add a batch, or some of its samples."""
@@ -69,23 +78,25 @@ class Sums:
                 Term(_rows(term.source, samples, count), _rows(term.target, samples, count), term.weight)
                 for term in own.terms
             )
-            _add(self.edges, layer.name, *contract_edges(layer, terms, len(own.terms[0].source) // count, absolute))
+            rows = len(own.terms[0].source) // count
+            terms = self._waiting.join(layer, terms, rows, absolute)
+            if terms:
+                _add(self._edges, layer.name, *contract_edges(layer, terms, rows, absolute))
             return None
         shares = [_rows(share, samples, count) for share in own.shares]
         if layer.operation == "junction":
             edges = junction_edges(layer, shares, rows)
-            _add(self.edges, layer.name, edges.sum(dim=0), _absolute_sum(edges))
+            _add(self._edges, layer.name, edges.sum(dim=0), _absolute_sum(edges))
             return None
         edges = embedding_edges(layer, shares[0], rows)
-        _add(self.edges, layer.name, edges.sum(dim=0), _absolute_sum(edges))
+        _add(self._edges, layer.name, edges.sum(dim=0), _absolute_sum(edges))
         return edges.sum(dim=1)
 
     def plus(self, other: "Sums") -> "Sums":
         """The sums of both groups."""
         total = Sums(self.sample_count + other.sample_count, self.explained + other.explained, self.gap + other.gap)
-        for name in ("attributions", "edges"):
-            own, more = getattr(self, name), getattr(other, name)
-            setattr(total, name, {key: _plus(own[key], more[key]) for key in own})
+        total.attributions = {key: _plus(own, other.attributions[key]) for key, own in self.attributions.items()}
+        total._edges = {key: _plus(own, other.edges[key]) for key, own in self.edges.items()}
         total.stabilisers = {key: value + other.stabilisers[key] for key, value in self.stabilisers.items()}
         return total
 
