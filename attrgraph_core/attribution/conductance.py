@@ -98,7 +98,8 @@ class Conductance(AttributionMethod):
     def _straight_layer(self, record: LayerRecord, gradients: dict[int, Tensor]) -> LayerFactors:
         """All steps of what is linear along the way are one, from end to end, by the mean gradient."""
         by_way = gradient_at(gradients, record.output).unflatten(0, (-1, self.steps + 1))
-        mean = (2 * by_way.sum(dim=1) - by_way[:, 0] - by_way[:, -1]) / self.steps
+        mean = torch.sum(by_way, dim=1, out=torch.empty_like(by_way[:, 0]))  # in the gradient's order of memory
+        mean.mul_(2).sub_(by_way[:, 0]).sub_(by_way[:, -1]).div_(self.steps)
         way, read = (self._whole_way(values.detach()) for values in (record.output, record.inputs[0]))
         return LayerFactors(record.layer, way, mean, terms=(Term(read, mean),))
 
