@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from attrgraph_core.attribution.evaluation import evaluation_mode
+from attrgraph_core.attribution.evaluation import evaluation_mode, untouched
 from attrgraph_core.attribution.layout import network_structure
 from attrgraph_core.attribution.structure import NetworkStructure
 from attrgraph_core.errors import AttrGraphError
@@ -60,7 +60,7 @@ def structure_of(model: nn.Module, inputs: Tensor) -> NetworkStructure:
     try:
         return network_structure(model, inputs)
     except (RuntimeError, IndexError, ValueError):
-        with torch.no_grad():  # does the network itself refuse such inputs, or do we?
+        with untouched(model), torch.no_grad():  # does the network itself refuse such inputs, or do we?
             try:
                 model(inputs[:1])
             except Exception as error:

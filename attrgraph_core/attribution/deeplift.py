@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_map
 
 from attrgraph_core.attribution.attention import attend, attention_weights, stop_at_weights
 from attrgraph_core.attribution.factors import (
@@ -40,6 +40,7 @@ from attrgraph_core.attribution.rescale import (
     rescale_product,
 )
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
+from attrgraph_core.attribution.tracing import leaves, map_leaves
 
 CONTEXT = ("normalise", "softmax", "attend", "attention")  # kinds that are held at what they are for the input
 
@@ -93,11 +94,11 @@ class Dual:
 
 
 def _values(arguments: Any) -> Any:
-    return tree_map(lambda part: part.value if isinstance(part, Dual) else part, arguments)
+    return map_leaves(lambda part: part.value if isinstance(part, Dual) else part, arguments)
 
 
 def _references(arguments: Any) -> Any:
-    return tree_map(lambda part: part.reference if isinstance(part, Dual) else part, arguments)
+    return map_leaves(lambda part: part.reference if isinstance(part, Dual) else part, arguments)
 
 
 class _DualPass(NetworkPass):
@@ -107,7 +108,7 @@ class _DualPass(NetworkPass):
         super().__init__(structure)
 
     def plain(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
-        if not any(isinstance(part, Dual) for part in tree_flatten((arguments, keywords))[0]):
+        if not any(isinstance(part, Dual) for part in leaves((arguments, keywords))):
             return super().plain(node, arguments, keywords)
         value = super().plain(node, *_values((arguments, keywords)))
         with torch.no_grad():

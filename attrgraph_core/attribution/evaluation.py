@@ -1,12 +1,17 @@
 """Looking at a network without a trace: mode, gradients and random state are as before, whatever happens."""
 
 import random
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from copy import copy
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+
+_CONTAINERS = (list, set, dict, OrderedDict)
 
 
 @contextmanager
@@ -23,15 +28,57 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Random draws of torch, NumPy and Python made by `seed`; their states are as before after."""
+def untouched(model: nn.Module) -> Iterator[None]:
+    """What the model's forward leaves behind goes: attributes, what it puts into its lists, sets and dicts, values of
+    buffers, random draws, copies of weights for autocast."""
+    kept = [(vars(module), dict(vars(module))) for module in model.modules()]
+    contents = [(part, copy(part)) for _, own in kept for part in own.values() if type(part) in _CONTAINERS]
+    buffers = [(own, own._version, own.clone()) for own in model.buffers() if not own.is_inference()]
+    devices = {tensor.device.index for tensor in (*model.parameters(), *model.buffers()) if tensor.is_cuda}
+    caches = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)
+    try:
+        with random_state(sorted(devices)):
+            yield
+    finally:
+        torch.set_autocast_cache_enabled(caches)
+        for part, before in (*kept, *contents):
+            _restore(part, before)
+        with torch.no_grad():
+            for buffer, version, values in buffers:
+                if buffer._version != version:
+                    buffer.copy_(values)
+
+
+def _restore(part: Any, before: Any) -> None:
+    if isinstance(part, dict):
+        if list(part) != list(before) or any(part[key] is not before[key] for key in before):
+            part.clear()
+            part.update(before)
+    elif isinstance(part, list):
+        part[:] = before
+    else:
+        part &= before
+        part |= before
+
+
+@contextmanager
+def random_state(devices: Sequence[int] | None = None) -> Iterator[None]:
+    """The random states of torch, of some graphics cards or of all, of NumPy and of Python are as before after."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices):
         try:
-            torch.manual_seed(seed)
-            np.random.seed(seed % 2**32)
-            random.seed(seed)
             yield
         finally:
             np.random.set_state(numpy_state)
             random.setstate(python_state)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Random draws of torch, NumPy and Python made by `seed`; their states are as before after."""
+    with random_state():
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
+        yield

@@ -6,6 +6,8 @@ sources are read off and not guessed from the order of modules. Averaging keeps 
 neuron only. What mixes neurons without being a layer (an unknown operation, a product with a weight matrix outside a
 module) has no identity, and a layer that reads it is refused by name, with the operation that is to blame. The second
 sample shows that samples stay apart and come first.
+
+At the end the layout's pass is compared with the model itself: a trace does not see everything.
 """
 
 import operator
@@ -17,6 +19,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
+from attrgraph_core.attribution.evaluation import evaluation_mode, untouched
+from attrgraph_core.attribution.model_check import refuse_another_function
 from attrgraph_core.attribution.operations import WEIGHTED, is_scaled_dot_product, operation_kind
 from attrgraph_core.attribution.sources import NeuronMap, Sources, linear_sources, spatial_sources
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
@@ -30,17 +34,19 @@ SAMPLE_OFFSET = float(1 << 24)  # between the identities of the two samples
 
 
 def network_structure(model: nn.Module, inputs: Tensor) -> NetworkStructure:
-    """Trace `model` (in evaluation mode) and lay it out for inputs of the shape of `inputs` (samples, ...).
+    """Trace `model` in evaluation mode and lay it out for inputs of the shape of `inputs` (samples, ...).
 
-    Raises AttrGraphError naming the operation where the network cannot be traced, uses a layer twice, mixes neurons or
-    samples outside a layer, or ends in something else than scores (samples, classes).
+    Leaves no trace in the model. Raises AttrGraphError naming the operation where the network cannot be traced, uses a
+    layer twice, mixes neurons or samples outside a layer, or ends in something else than scores (samples, classes);
+    and where what is laid out does not compute what the model does.
     """
-    traced = trace(model)
     sample = inputs[:1].detach()
-    with torch.no_grad():
-        layout = _Layout(traced, type(model).__name__, torch.cat([sample, sample]))
+    with evaluation_mode(model), untouched(model), torch.no_grad():
+        layout = _Layout(trace(model, inputs), type(model).__name__, torch.cat([sample, sample]))
         layout.run(layout.inputs)
-    return layout.structure()
+        structure = layout.structure()
+        refuse_another_function(model, structure, inputs)
+    return structure
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,6 @@ class _Layout(fx.Interpreter):
         self.kinds: dict[fx.Node, str] = {}
         self.count = inputs[0].numel()
         self.input_map = NeuronMap.of_elements(inputs.shape[1:])
-        self.seen_input = False
         self.outputs: Tensor | None = None
 
     def structure(self) -> NetworkStructure:
@@ -114,11 +119,6 @@ class _Layout(fx.Interpreter):
         return result
 
     def _placeholder(self, node: fx.Node) -> Any:
-        if self.seen_input:
-            if not node.args:
-                raise _Refused(f"the network must take one input; {str(node.target)!r} is another that has no default")
-            return node.args[0]
-        self.seen_input = True
         own = torch.arange(self.count, dtype=torch.float64, device=self.inputs.device).reshape(
             1, *self.inputs.shape[1:]
         )

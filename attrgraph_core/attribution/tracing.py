@@ -1,13 +1,19 @@
 """The operations of a network in order, by `torch.fx`: every call is seen, functional ones included.
 
 PyTorch's own modules stay whole, but for transformer encoders, whose forward branches on values to choose a fast path:
-they are traced by what they compute without it.
+they are traced by what they compute without it. Arguments beside the input have their defaults, whatever branches on
+them.
 """
 
+import inspect
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from torch import fx, nn
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.proxy import ParameterProxy
+from torch.utils._pytree import tree_flatten, tree_map
 
 from attrgraph_core.errors import AttrGraphError
 
@@ -19,22 +25,65 @@ _WRAPPERS = {  # what a user has in hand after torch.compile, jit.script and the
 }
 
 
-def trace(model: nn.Module) -> fx.GraphModule:
-    """The traced network, in the mode that `model` is in. Raises AttrGraphError where it cannot be traced."""
+def trace(model: nn.Module, inputs: Tensor) -> fx.GraphModule:
+    """The traced network, in the mode that `model` is in, for inputs of the shape of `inputs` (samples, ...).
+
+    Raises AttrGraphError where it cannot be traced.
+    """
     if (inner := _WRAPPERS.get(type(model).__name__)) is not None:
         raise AttrGraphError(f"{type(model).__name__} hides the network that it wraps; give the network: {inner}")
-    tracer = _Tracer()
-    if tracer.is_leaf_module(model, ""):
+    if _Tracer(inputs.shape).is_leaf_module(model, ""):
         raise AttrGraphError(
             f"{type(model).__name__} alone is a layer without a network around it; give nn.Sequential(layer)"
         )
+    _check_arguments(model)
     try:
-        return fx.GraphModule(model, tracer.trace(model))
+        graph = _traced_graph(model, inputs.shape)
     except Exception as error:
         raise AttrGraphError(
             f"{type(model).__name__} cannot be traced by torch.fx ({_first_line(error)}); its forward must not branch "
-            "on values or on what isinstance says of them"
+            "on values or on what isinstance says of them, nor keep them as buffers"
         ) from error
+    return fx.GraphModule(model, graph)
+
+
+def _traced_graph(model: nn.Module, shape: torch.Size) -> fx.Graph:
+    """Buffers are part of the trace, so that they can be cut to the input's size; where the forward branches on one or
+    writes one, they are taken at their values."""
+    try:
+        return _Tracer(shape, traces_buffers=True).trace(model)
+    except Exception as error:
+        try:
+            return _Tracer(shape).trace(model)
+        except Exception:
+            raise error from None
+
+
+def _check_arguments(model: nn.Module) -> None:
+    _, *others = inspect.signature(type(model).forward).parameters.values()
+    needed = [own.name for own in others if own.default is own.empty and own.kind not in (own.VAR_POSITIONAL,
+                                                                                         own.VAR_KEYWORD)]  # fmt: skip
+    if len(needed) > 1:
+        raise AttrGraphError(f"the network must take one input; {needed[1]!r} is another that has no default")
+
+
+def leaves(arguments: Any) -> list[Any]:
+    """What the arguments of an operation are made of, the ends of slices among it."""
+    found: list[Any] = []
+    for leaf in tree_flatten(arguments)[0]:
+        found += [leaf.start, leaf.stop, leaf.step] if isinstance(leaf, slice) else [leaf]
+    return found
+
+
+def map_leaves(function: Callable[[Any], Any], arguments: Any) -> Any:
+    """The arguments with `function` applied to each of their `leaves`."""
+
+    def mapped(leaf: Any) -> Any:
+        if isinstance(leaf, slice):
+            return slice(function(leaf.start), function(leaf.stop), function(leaf.step))
+        return function(leaf)
+
+    return tree_map(mapped, arguments)
 
 
 def operation_of(node: fx.Node, traced: fx.GraphModule) -> Any:
@@ -47,6 +96,7 @@ def operation_name(node: fx.Node, traced: fx.GraphModule) -> str:
     if node.op == "call_module":
         return f"{type(operation_of(node, traced)).__name__} at {str(node.target)!r}"
     function = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+    function = f".{node.args[1]}" if node.target is getattr else function
     place = module_path(node)
     return f"{function} at {node.name!r}" + (f" in {place!r}" if place else "")
 
@@ -58,8 +108,22 @@ def module_path(node: fx.Node) -> str:
 
 
 class _Tracer(fx.Tracer):
-    def __init__(self) -> None:
+    def __init__(self, shape: torch.Size, traces_buffers: bool = False) -> None:
         super().__init__(param_shapes_constant=True)
+        self.shape = shape
+        self.traces_buffers = traces_buffers
+
+    def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
+        """The input alone: everything else has its default."""
+        node = self.create_node("placeholder", "input", (), {})
+        return root_fn, [self.root, _InputProxy(self, node, self.shape)]
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, fx.Proxy]) -> Any:
+        if not self.traces_buffers or not isinstance(attr_val, Tensor) or isinstance(attr_val, nn.Parameter):
+            return super().getattr(attr, attr_val, parameter_proxy_cache)
+        node = self.create_arg(attr_val)
+        assert isinstance(node, fx.Node)
+        return parameter_proxy_cache.setdefault(str(node.target), _BufferProxy(self, node, attr_val))
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if isinstance(m, nn.TransformerEncoder | nn.TransformerEncoderLayer):
@@ -72,6 +136,37 @@ class _Tracer(fx.Tracer):
         elif isinstance(m, nn.TransformerEncoder):
             forward = partial(_encoder, m)
         return super().call_module(m, forward, args, kwargs)
+
+
+class _InputProxy(fx.Proxy):
+    """The input in the trace, of which all sizes but the number of samples are known."""
+
+    def __init__(self, tracer: fx.Tracer, node: fx.Node, shape: torch.Size):
+        super().__init__(node, tracer)
+        self._sizes = tuple(shape[1:])
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return (self.tracer.create_proxy("call_method", "size", (self, 0), {}), *self._sizes)
+
+    def size(self, dim: int | None = None) -> Any:
+        return self.shape if dim is None else self.shape[dim]
+
+    @property
+    def ndim(self) -> int:
+        return 1 + len(self._sizes)
+
+    def dim(self) -> int:
+        return self.ndim
+
+
+class _BufferProxy(ParameterProxy):
+    """A buffer in the trace, whose shape is known."""
+
+    def __init__(self, tracer: fx.Tracer, node: fx.Node, buffer: Tensor):
+        fx.Proxy.__init__(self, node, tracer)
+        self.param = buffer  # type: ignore[assignment]
+        self.name = str(node.target)
 
 
 def _encoder_layer(
