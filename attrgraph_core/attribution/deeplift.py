@@ -4,9 +4,9 @@ A non-linearity `y = f(z)` passes the multiplier `(y - y') / (z - z')` in the pl
 of the other factor and its baseline. A layer's contributions `Δz m` then sum to `F(x) - F(x')` exactly, without a bias
 term.
 
-Attention weights and the statistics of layer and group normalisations are held at what they are for the input, in the
-baseline's pass, too: `F(x')` is then that of the network with this context. What the context itself owes to the input
-is not explained; what flows through it is, completely.
+Attention weights, the statistics of layer and group normalisations and masks made of tokens are held at what they are
+for the input, in the baseline's pass, too: `F(x')` is then that of the network with this context. What the context
+itself owes to the input is not explained; what flows through it is, completely.
 
 The baseline is one input, so its pass costs one row (a row a sample where there is context to hold); Captum's hooks run
 every input twice. Several baselines (DeepSHAP: Lundberg & Lee, 2017) give the mean over them.
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_map
 
-from attrgraph_core.attribution.attention import attend, attention_weights, stop_at_weights
+from attrgraph_core.attribution.attention import attend, attention_weights
 from attrgraph_core.attribution.factors import (
     AttributionMethod,
     Batch,
@@ -32,17 +32,20 @@ from attrgraph_core.attribution.factors import (
 )
 from attrgraph_core.attribution.network_pass import LayerRecord, NetworkPass, alias, differentiable
 from attrgraph_core.attribution.normalisation import normalisation
+from attrgraph_core.attribution.operations import LARGEST, is_scaled_dot_product
 from attrgraph_core.attribution.rescale import (
     is_adaptive_max_pool,
     max_pool_settings,
     rescale,
     rescale_max_pool,
+    rescale_maximum,
     rescale_product,
 )
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
 from attrgraph_core.attribution.tracing import leaves, map_leaves
 
-CONTEXT = ("normalise", "softmax", "attend", "attention")  # kinds that are held at what they are for the input
+# Kinds that are held at what they are for the input.
+CONTEXT = ("normalise", "softmax", "attend", "attention", "context")
 
 
 class DeepLift(AttributionMethod):
@@ -130,9 +133,13 @@ class _DualPass(NetworkPass):
     def pass_max_pool(self, node: fx.Node, arguments: Any, keywords: Any) -> Dual:
         first = arguments[0]
         operation = self.operation(node)
-        settings = max_pool_settings(operation, arguments, keywords)
         with torch.no_grad():
             reference = NetworkPass.plain(self, node, *_references((arguments, keywords)))
+        if operation in LARGEST:
+            given = dict(zip(("dim", "keepdim"), arguments[1:], strict=False)) | keywords
+            value = rescale_maximum(first.value, first.reference, given["dim"])
+            return Dual(value.reshape(len(value), *reference.shape[1:]), reference)
+        settings = max_pool_settings(operation, arguments, keywords)
         is_adaptive = is_adaptive_max_pool(operation)
         return Dual(rescale_max_pool(first.value, first.reference, settings, is_adaptive), reference)
 
@@ -182,6 +189,11 @@ class _DualPass(NetworkPass):
 
     # Context, held at what it is for the input
 
+    def pass_context(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
+        with torch.no_grad():
+            held = NetworkPass.plain(self, node, *_values((arguments, keywords)))
+        return tree_map(lambda part: Dual(part, part), held)
+
     def pass_normalise(self, node: fx.Node, arguments: Any, keywords: Any) -> Dual:
         asked = normalisation(self.operation(node), *_values((arguments, keywords)))
         first = arguments[0] if arguments else keywords["input"]
@@ -210,9 +222,14 @@ class _DualPass(NetworkPass):
 
 
 def _held_weights(operation: Any, arguments: Any, keywords: Any) -> tuple[Any, Any]:
-    """The arguments with the input's weights (or queries and keys) in the baseline's pass, too, without derivative."""
+    """The arguments with the input's weights (or queries, keys and masks) in the baseline's pass, too, without
+    derivative."""
 
     def hold(part: Any) -> Any:
         return Dual(part.value.detach(), part.value.detach()) if isinstance(part, Dual) else part
 
-    return stop_at_weights(operation, arguments, keywords, hold)
+    averaged = 2 if is_scaled_dot_product(operation) else 1
+    return (
+        tuple(part if place == averaged else hold(part) for place, part in enumerate(arguments)),
+        {name: part if name in ("value", "mat2") else hold(part) for name, part in keywords.items()},
+    )

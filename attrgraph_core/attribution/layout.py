@@ -5,7 +5,8 @@ stands for. A view, a concatenation or a skip connection moves these identities 
 sources are read off and not guessed from the order of modules. Averaging keeps an identity where a window holds one
 neuron only. What mixes neurons without being a layer (an unknown operation, a product with a weight matrix outside a
 module) has no identity, and a layer that reads it is refused by name, with the operation that is to blame. The second
-sample shows that samples stay apart and come first.
+sample shows that samples stay apart and come first. Constant is what no input reaches, and nothing else; a mask made of
+tokens (padding) is context, which depends on the sample, and no identity may depend on it.
 
 At the end the layout's pass is compared with the model itself: a trace does not see everything.
 """
@@ -21,15 +22,24 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from attrgraph_core.attribution.evaluation import evaluation_mode, untouched
 from attrgraph_core.attribution.model_check import refuse_another_function
-from attrgraph_core.attribution.operations import WEIGHTED, is_scaled_dot_product, operation_kind
+from attrgraph_core.attribution.operations import TAKING_A_SHAPE, WEIGHTED, is_scaled_dot_product, operation_kind
 from attrgraph_core.attribution.sources import NeuronMap, Sources, linear_sources, spatial_sources
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
-from attrgraph_core.attribution.tracing import module_path, operation_name, operation_of, trace
+from attrgraph_core.attribution.tracing import (
+    leaves,
+    map_leaves,
+    module_path,
+    operation_name,
+    operation_of,
+    trace,
+)
 from attrgraph_core.errors import AttrGraphError
 
 CONSTANT = -1.0  # the identity of what no input reaches; what mixes neurons has NaN
-TRANSPOSES = ("T", "mT")  # attributes that are tensors
+TRANSPOSES = ("T", "mT", "H", "mH")  # attributes that are tensors
+PICKS = (operator.getitem, torch.index_select, "index_select")  # by their second argument
 CASTS = ("to", "float", "double", "type_as")  # methods that change the precision, which identities must not lose
+OF_ONE = ("weighted", "embedding", "elementwise", "max_pool", "affine", "normalise")  # kinds that read one tensor
 SAMPLE_OFFSET = float(1 << 24)  # between the identities of the two samples
 
 
@@ -51,11 +61,17 @@ def network_structure(model: nn.Module, inputs: Tensor) -> NetworkStructure:
 
 @dataclass(frozen=True)
 class _Tracked:
-    """A value and the identities of its elements; `reason` says what mixed them."""
+    """A value and the identities of its elements; `reason` says what mixed them. Context has those of constants."""
 
     value: Tensor
     ids: Tensor
     reason: str = ""
+    is_context: bool = False
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether no neuron reaches it."""
+        return bool((self.ids == CONSTANT).all())
 
 
 class _Refused(AttrGraphError):
@@ -100,21 +116,27 @@ class _Layout(fx.Interpreter):
         if n.op == "get_attr":
             return super().run_node(n)
         arguments, keywords = self.fetch_args_kwargs_from_env(n)
-        tracked = [part for part in tree_flatten((arguments, keywords))[0] if isinstance(part, _Tracked)]
-        if not tracked or all(bool((part.ids == CONSTANT).all()) for part in tracked):
-            self.kinds[n] = "constant"
-            return self._call(n, *_values((arguments, keywords)))
-        operation = operation_of(n, self.module)  # type: ignore[arg-type]
-        if operation is operator.getitem and isinstance(arguments[0], tuple | list):
-            self.kinds[n] = "linear"
-            return arguments[0][arguments[1]]
+        operation = operation_of(n, self._traced)
+        if operation in TAKING_A_SHAPE:
+            arguments, keywords = (arguments[0], *_values(arguments[1:])), _values(keywords)
+        tracked = _tracked_in((arguments, keywords))
+        if tracked and operation in (operator.getitem, getattr) and isinstance(arguments[0], tuple | list):
+            return self._part_of_result(n, operation, *arguments)
         kind = operation_kind(operation) or "mixing"
-        if operation is getattr and arguments[1] in TRANSPOSES:
-            kind = "linear"
+        if tracked and operation is getattr:
+            kind = "linear" if arguments[1] in TRANSPOSES else "mixing"
+            kind = kind if isinstance(getattr(arguments[0].value, arguments[1]), Tensor) else "constant"
+        if all(part.is_constant for part in tracked) and kind != "constant":
+            kind = "context" if any(part.is_context for part in tracked) else "constant"
+        if kind in OF_ONE and (not _is_neural(arguments[0]) or len([part for part in tracked if _is_neural(part)]) > 1):
+            kind = "mixing"
         if kind == "constant":
-            self.kinds[n] = kind
-            return self._call(n, *_values((arguments, keywords)))
-        kind, result = getattr(self, f"see_{kind}")(n, operation, arguments, keywords)
+            result = self._call(n, *_values((arguments, keywords)))
+        else:
+            kind, result = getattr(self, f"see_{kind}")(n, operation, arguments, keywords)
+            found = _tracked_in(result)
+            if found and all(part.is_constant and not part.is_context for part in found):
+                kind = "constant"
         self.kinds[n] = kind
         return result
 
@@ -124,10 +146,22 @@ class _Layout(fx.Interpreter):
         )
         return _Tracked(self.inputs, torch.cat([own, own + SAMPLE_OFFSET]))
 
+    def _part_of_result(self, node: fx.Node, operation: Any, results: Any, which: Any) -> Any:
+        """One of several results of an operation."""
+        made_by = node.args[0]
+        assert isinstance(made_by, fx.Node)
+        if self.kinds[made_by] == "attention" and which == 1 and node.users:
+            raise _Refused(
+                f"the attention weights that {operation_name(made_by, self._traced)} returns are read, for which a "
+                "graph has no place; leave them, need_weights=False"
+            )
+        self.kinds[node] = "context" if self.kinds[made_by] == "context" else "linear"
+        return operation(results, which)
+
     def _output(self, node: fx.Node) -> Any:
         result = self.fetch_args_kwargs_from_env(node)[0][0]
-        if not isinstance(result, _Tracked):
-            found = "a constant" if isinstance(result, Tensor) else f"a {type(result).__name__}"
+        if not isinstance(result, _Tracked) or result.is_constant:
+            found = "a constant" if isinstance(result, Tensor | _Tracked) else f"a {type(result).__name__}"
             raise _Refused(
                 f"{self.model_name} returns {found}; it must return one tensor of class scores (samples, classes)"
             )
@@ -163,21 +197,71 @@ class _Layout(fx.Interpreter):
             )
         values = self._call(node, *_values(everything))
         reason = _reason(everything)
+        name = operation_name(node, self._traced)
+        tracked = _tracked_in(everything)
+        context = [part.value for part in tracked if part.is_context]
+        picked_by = [
+            part for part in tracked if not part.value.is_floating_point() and (part.is_context or part.reason)
+        ]
+        if operation in PICKS:
+            picked_by += _tracked_in(arguments[1:])
+        if picked_by:
+            return "mixing", self._lost(values, reason or f"{name}, which picks by what the input is")
+        if any(part.value.is_floating_point() for part in tracked) and not _is_float(values):
+            return "mixing", self._lost(values, reason or f"{name}, which rounds")
         if operation in CASTS:
             return "linear", _Tracked(values, arguments[0].ids, reason)
         ids = self._carry(lambda part: self._call(node, *part), everything)
         if values is None or any(part is None for part in tree_flatten(ids)[0]):
-            return "mixing", self._lost(values, reason or operation_name(node, self._traced))
+            return "mixing", self._lost(values, reason or name)
         result = tree_map(lambda value, own: _Tracked(value, own, reason or self._why(node, own)), values, ids)
-        constants = [part for part in tree_flatten(everything)[0] if isinstance(part, Tensor)]
+        constants = [*context, *(part for part in leaves(everything) if isinstance(part, Tensor))]
         shifted = any(part.is_floating_point() and bool((part != 0).any()) for part in constants)
         return ("affine" if shifted else "linear"), result
+
+    def see_choose(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        """One or the other by a mask: a neuron stays itself where a mask of the sample's puts zero in its place."""
+        value = self._call(node, *_values((_copied(arguments), _copied(keywords))))
+        given = _choice(operation, arguments, keywords)
+        name = operation_name(node, self._traced)
+        if (reason := _reason((arguments, keywords))) or given is None:
+            return "mixing", self._lost(value, reason or name)
+        mask, chosen, other = given
+        if isinstance(mask, _Tracked) and not mask.is_constant:
+            return "mixing", self._lost(value, f"{name}, whose mask is made of neurons")
+        if not isinstance(mask, _Tracked):  # the same for all samples
+            ids = torch.where(mask, _ids(chosen, value), _ids(other, value)).expand(value.shape)
+            is_shifted = any(not _is_neural(part) and not _is_zero(part) for part in (chosen, other))
+            return ("affine" if is_shifted else "linear"), _Tracked(value, ids)
+        neural, filled = (chosen, other) if _is_neural(chosen) else (other, chosen)
+        goes_to_maximum = all(operation_kind(operation_of(user, self._traced)) == "max_pool" for user in node.users)
+        if _is_neural(filled) or not (_is_zero(filled) or goes_to_maximum):
+            why = "which fills with something else than zero where the input says so"
+            return "mixing", self._lost(value, f"{name}, {why}")
+        return "linear", _Tracked(value, neural.ids.expand(value.shape))
+
+    def see_context(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        """A mask made of tokens, or what is made of masks: no identity, and not the same for all samples."""
+        values = self._call(node, *_values((_copied(arguments), _copied(keywords))))
+
+        def held(part: Any) -> Any:
+            if not isinstance(part, Tensor):
+                self._refuse_number(node, part)
+                return part
+            if part.shape[:1] != self.inputs.shape[:1]:
+                raise _Refused(
+                    f"{operation_name(node, self._traced)} makes a mask whose first dimension is not that of the "
+                    "samples"
+                )
+            return _Tracked(part, torch.full_like(part, CONSTANT, dtype=torch.float64), is_context=True)
+
+        return "context", tree_map(held, values)
 
     def see_elementwise(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
         first = arguments[0]
         safe = (_copied(arguments), _copied(keywords))
         value = self._call(node, *_values(safe))
-        return "elementwise", _Tracked(value, first.ids, first.reason)
+        return "elementwise", _Tracked(value, first.ids.expand(value.shape), first.reason)
 
     def see_affine(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
         if operation.running_mean is None:
@@ -216,18 +300,20 @@ class _Layout(fx.Interpreter):
     def see_attend(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
         value = self._call(node, *_values((arguments, keywords)))
         name = operation_name(node, self._traced)
-        if keywords.get("dropout_p", 0.0):
-            raise _Refused(f"{name} drops weights in evaluation, too; give it dropout_p=0 there")
         if is_scaled_dot_product(operation):
-            named = dict(zip(("query", "key", "value"), arguments, strict=False)) | keywords
-            weights_shape = (*named["query"].value.shape[:-1], named["key"].value.shape[-2])
+            places = ("query", "key", "value", "attn_mask", "dropout_p")
+            named = dict(zip(places, arguments, strict=False)) | keywords
+            if named.get("dropout_p", 0.0):
+                raise _Refused(f"{name} drops weights in evaluation, too; give it dropout_p=0 there")
+            query, key = _values((named["query"], named["key"]))
+            weights_shape = (*query.shape[:-1], key.shape[-2])
             averaged = named["value"]
         else:
             weights, averaged = (*arguments, *keywords.values())[:2]
-            if not isinstance(averaged, _Tracked) or (isinstance(weights, _Tracked) and not _is_lost(weights)):
+            if not isinstance(averaged, _Tracked) or (_is_neural(weights) and not _is_lost(weights)):
                 return "mixing", self._lost(value, name)
             weights_shape = (weights.value if isinstance(weights, _Tracked) else weights).shape
-        if not isinstance(averaged, _Tracked):
+        if not _is_neural(averaged):
             return "mixing", self._lost(value, name)
         uniform = torch.ones(weights_shape, dtype=torch.float64, device=value.device)
         ids = self._carry(lambda part: uniform @ part, averaged)
@@ -235,19 +321,38 @@ class _Layout(fx.Interpreter):
 
     def see_divide(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
         value = self._call(node, *_values((arguments, keywords)))
-        if isinstance(arguments[0], _Tracked) and not isinstance(arguments[1], _Tracked):
+        if _is_neural(arguments[0]) and not _is_neural(arguments[1]):
             return "linear", _Tracked(value, arguments[0].ids.expand(value.shape), arguments[0].reason)
-        return "mixing", self._lost(value, operation_name(node, self._traced))
+        return "mixing", self._lost(value, _reason(arguments[:1]) or operation_name(node, self._traced))
 
     def see_mixing(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
+        tracked = _tracked_in((arguments, keywords))
         values = self._call(node, *_values((_copied(arguments), _copied(keywords))))
-        return "mixing", self._lost(values, f"{operation_name(node, self._traced)}, for which no rule is known")
+        are_tokens = all(not part.value.is_floating_point() and not part.reason for part in tracked)
+        if are_tokens and isinstance(values, Tensor) and values.dtype == torch.bool:
+            return self.see_context(node, operation, arguments, keywords)
+        for part in leaves(values):
+            self._refuse_number(node, part)
+        what = " of several tensors of neurons" if operation_kind(operation) in OF_ONE else ""
+        if isinstance(values, Tensor) and values.dtype == torch.bool:
+            what = ", a mask made of neurons"
+        reason = f"{operation_name(node, self._traced)}{what}, for which no rule is known"
+        return "mixing", self._lost(values, _reason((arguments, keywords)) or reason)
+
+    def _refuse_number(self, node: fx.Node, part: Any) -> None:
+        if isinstance(part, bool | int | float):
+            raise _Refused(
+                f"{operation_name(node, self._traced)} makes a number of a whole batch, so its samples depend on each "
+                "other; compute with tensors (samples, ...)"
+            )
 
     # Operations that have neurons
 
     def see_weighted(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
-        values = _only(arguments, keywords)
+        values = arguments[0]
         name = str(node.target)
+        if len(arguments) + len(keywords) > 1:
+            raise _Refused(f"layer {name!r} is given more than its input (output_size?); say it when the layer is made")
         if not any(type(operation).forward is kind.forward for kind in WEIGHTED):
             raise _Refused(
                 f"{name!r} is a {type(operation).__name__}, whose forward is not that of its parent in torch.nn"
@@ -271,7 +376,7 @@ class _Layout(fx.Interpreter):
         return "weighted", self._tracked_output(output, layer)
 
     def see_embedding(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any) -> tuple[str, Any]:
-        tokens = _only(arguments, keywords)
+        tokens = arguments[0]
         name = str(node.target)
         if operation.max_norm is not None:
             raise _Refused(f"embedding {name!r} has max_norm, by which every look-up changes its weights")
@@ -290,7 +395,7 @@ class _Layout(fx.Interpreter):
         if operation.bias_k is not None or operation.add_zero_attn:
             raise _Refused(f"attention {name!r} has add_bias_kv or add_zero_attn, for which no rule is known")
         values = named["value"]
-        if not isinstance(values, _Tracked):
+        if not _is_neural(values):
             raise _Refused(f"attention {name!r} reads constant values")
         self._check_read(values, name)
         width = operation.embed_dim
@@ -309,19 +414,25 @@ class _Layout(fx.Interpreter):
             f"{name}.out_proj", "unit", "weighted", node, operation.out_proj,
             NeuronMap.of_dimension((length, width), 1), linear_sources(output_ids.to(values.ids.device)), [output_ids],
         )  # fmt: skip
-        return "attention", (self._tracked_output(output[0], projection), *output[1:])
+        weights = self._lost(output[1], f"the weights of {operation_name(node, self._traced)}")
+        return "attention", (self._tracked_output(output[0], projection), weights)
 
     def _join(self, node: fx.Node, operation: Any, arguments: Any, keywords: Any, product: bool) -> tuple[str, Any]:
         """Two tensors added or multiplied: a constant keeps the identities of the other one, else a junction."""
         value = self._call(node, *_values((_copied(arguments), _copied(keywords))))
-        operands = arguments[:2]
-        tracked = [part for part in operands if isinstance(part, _Tracked)]
-        if len(tracked) == 1 or any(bool((part.ids == CONSTANT).all()) for part in tracked):
-            own = next(part for part in tracked if not bool((part.ids == CONSTANT).all()))
-            return ("linear" if product else "affine"), _Tracked(value, own.ids.expand(value.shape), own.reason)
-        lost = next((part for part in tracked if _is_lost(part)), None)
-        if lost is not None:
-            return "mixing", self._lost(value, lost.reason)
+        tracked = [part for part in arguments[:2] if _is_neural(part)]
+        if (reason := _reason(tracked)) or any(map(_is_neural, leaves((arguments[2:], keywords)))):
+            return "mixing", self._lost(value, reason or operation_name(node, self._traced))
+        if len(tracked) == 1:
+            (own,) = tracked
+            return ("linear" if product else "affine"), _Tracked(value, own.ids.expand(value.shape))
+        first, second = (own.ids.expand(value.shape) for own in tracked)
+        met = (first == second)[(first != CONSTANT) & (second != CONSTANT)]
+        if not product and len(met) and bool(met.all()):  # the same neurons, elsewhere or averaged
+            return "linear", _Tracked(value, torch.maximum(first, second))
+        if bool(met.any()):
+            name = operation_name(node, self._traced)
+            return "mixing", self._lost(value, f"{name}, which joins a neuron with itself")
         name = self._junction_name(node, "product" if product else "sum")
         for part in tracked:
             self._check_read(part, name)
@@ -389,7 +500,7 @@ class _Layout(fx.Interpreter):
                 is_float = isinstance(part, Tensor) and part.is_floating_point()
                 return torch.zeros_like(part, dtype=torch.float64) if is_float else part
 
-            return operation(tree_map(replace, arguments, is_leaf=lambda part: isinstance(part, _Tracked)))
+            return operation(map_leaves(replace, arguments))
 
         def known(ids: Tensor) -> Tensor:
             return (~(ids == CONSTANT)).to(torch.float64)
@@ -408,7 +519,8 @@ class _Layout(fx.Interpreter):
 
     def _refuse_mixed(self, values: _Tracked, reader: str) -> None:
         if _is_lost(values):
-            hint = "; return the scores before it" if "softmax" in values.reason.lower() else ""
+            by_weights = "average by weights @ values" if reader.startswith("layer") else "return the scores before it"
+            hint = f"; {by_weights}" if "softmax" in values.reason.lower() else ""
             raise _Refused(f"{reader} reads what mixes neurons outside a layer: {values.reason}{hint}")
 
     def _why(self, node: fx.Node, ids: Tensor) -> str:
@@ -416,33 +528,51 @@ class _Layout(fx.Interpreter):
 
     def _lost(self, values: Any, reason: str) -> Any:
         def lose(part: Any) -> Any:
-            if not isinstance(part, Tensor) or not part.is_floating_point():
+            if not isinstance(part, Tensor):
                 return part
             return _Tracked(part, torch.full_like(part, torch.nan, dtype=torch.float64), reason)
 
         return tree_map(lose, values)
 
 
-def _only(arguments: Any, keywords: Any) -> _Tracked:
-    """The one argument of a layer."""
-    return next(iter((*arguments, *keywords.values())))
+def _tracked_in(arguments: Any) -> list[_Tracked]:
+    return [part for part in leaves(arguments) if isinstance(part, _Tracked)]
+
+
+def _is_neural(part: Any) -> bool:
+    """Whether neurons reach it, known or lost."""
+    return isinstance(part, _Tracked) and not part.is_constant
 
 
 def _values(arguments: Any) -> Any:
     """The arguments with values in the place of what is tracked."""
-    return tree_map(
-        lambda part: part.value if isinstance(part, _Tracked) else part,
-        arguments,
-        is_leaf=lambda part: isinstance(part, _Tracked),
-    )
+    return map_leaves(lambda part: part.value if isinstance(part, _Tracked) else part, arguments)
+
+
+def _choice(operation: Any, arguments: Any, keywords: Any) -> tuple[Any, Any, Any] | None:
+    """The mask, what is there where it is true, and what is there else; None where they are not told apart."""
+    if operation in (torch.where, "where"):
+        given = arguments if operation is torch.where else (arguments[1], arguments[0], *arguments[2:])
+        return tuple(given) if len(given) == 3 and not keywords else None
+    given = dict(zip(("input", "mask", "value"), arguments, strict=False)) | keywords
+    return (given["mask"], given["value"], given["input"]) if len(given) == 3 else None
+
+
+def _ids(part: Any, like: Tensor) -> Tensor:
+    """Identities of a tensor or a number."""
+    return part.ids if isinstance(part, _Tracked) else torch.full_like(like, CONSTANT, dtype=torch.float64)
+
+
+def _is_zero(part: Any) -> bool:
+    if isinstance(part, _Tracked):
+        return False  # if it is here, it may not be for another sample
+    return not bool(part.any()) if isinstance(part, Tensor) else part == 0
 
 
 def _copied(arguments: Any) -> Any:
     """Copies, for operations that work in place."""
-    return tree_map(
-        lambda part: _Tracked(part.value.clone(), part.ids, part.reason) if isinstance(part, _Tracked) else part,
-        arguments,
-        is_leaf=lambda part: isinstance(part, _Tracked),
+    return map_leaves(
+        lambda part: replace(part, value=part.value.clone()) if isinstance(part, _Tracked) else part, arguments
     )
 
 
@@ -454,8 +584,12 @@ def _is_random(operation: Any, arguments: Any, keywords: Any) -> bool:
     return bool(keywords.get("training", arguments[2] if len(arguments) > 2 else True)) and probability > 0
 
 
+def _is_float(values: Any) -> bool:
+    return all(part.is_floating_point() for part in leaves(values) if isinstance(part, Tensor))
+
+
 def _reason(arguments: Any) -> str:
-    return next((part.reason for part in tree_flatten(arguments)[0] if isinstance(part, _Tracked) and part.reason), "")
+    return next((part.reason for part in _tracked_in(arguments) if part.reason), "")
 
 
 def _is_lost(values: _Tracked) -> bool:

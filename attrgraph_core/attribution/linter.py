@@ -14,7 +14,7 @@ from attrgraph_core.attribution.structure import NetworkStructure
 from attrgraph_core.attribution.tracing import operation_name
 from attrgraph_core.errors import AttrGraphError
 
-_CONTEXT = ("normalise", "softmax", "attend", "attention")
+_CONTEXT = ("normalise", "softmax", "attend", "attention", "context")
 _PIECEWISE_LINEAR = ("ReLU", "LeakyReLU", "PReLU", "relu", "leaky_relu", "relu_")
 
 
@@ -54,7 +54,10 @@ def _check_values(structure: NetworkStructure, inputs: Tensor) -> None:
 
 def _notes(structure: NetworkStructure, method: Method) -> list[Finding]:
     found = [Finding("note", own.place, own.what, own.change) for own in method.omissions(structure)]
-    context = structure.has(*_CONTEXT)
+    masks = structure.has("context")  # of one that is made of another the first is named
+    context = [
+        node for node in structure.has(*_CONTEXT) if node not in masks or not set(masks) & set(node.all_input_nodes)
+    ]
     if context and method.holds_context:
         found += [
             Finding(

@@ -1,8 +1,8 @@
 """Whether what is laid out computes what the model does, on a few samples.
 
 A trace does not see work in place on a tensor that is read again under another name, branches on what `isinstance` or
-`hasattr` say of a tensor, or hooks that change what a layer puts out. Where the scores differ, the first layer whose
-output does is named.
+`hasattr` say of a tensor, autocast that the forward switches on, or hooks that change what a layer puts out. Where the
+scores differ, the first layer whose output does is named.
 """
 
 import torch
@@ -44,7 +44,8 @@ def refuse_another_function(model: nn.Module, structure: NetworkStructure, input
     place = _first_that_differs(model, samples, network_pass.recording, eps)
     raise AttrGraphError(
         f"{name} computes something else than torch.fx sees of it{place}; let its forward not work in place on a "
-        "tensor that is read again, not branch on what a tensor is, and no hook change what a layer puts out"
+        "tensor that is read again, branch on what a tensor is, or switch autocast on, and no hook change what a layer "
+        "puts out"
     )
 
 

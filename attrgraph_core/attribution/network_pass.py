@@ -159,7 +159,7 @@ class NetworkPass(fx.Interpreter):
     def _is_reached(self, node: fx.Node) -> bool:
         if node.op == "placeholder":
             return True
-        return node.op != "get_attr" and self.structure.kinds.get(node, "constant") != "constant"
+        return node.op != "get_attr" and self.structure.kinds.get(node, "constant") not in ("constant", "context")
 
 
 def differentiable(output: Tensor) -> Tensor:

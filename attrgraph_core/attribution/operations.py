@@ -6,14 +6,16 @@
 | embedding | a table's row a token: has neurons of its own | read by the layer's edges |
 | attention | `nn.MultiheadAttention`: heads and its output projection | read through the value path |
 | elementwise | an activation | itself |
-| max_pool | the largest of a window | itself, where a window holds one neuron only |
+| max_pool | the largest of a window or of a dimension | itself, where a window holds one neuron only |
 | linear | moves, averages, scales: `view`, `cat`, pooling, dropout in evaluation | itself, as long as no two mix |
 | affine | batch normalisation in evaluation, a constant added: linear with a shift | itself |
 | normalise | `LayerNorm`, `GroupNorm`, `InstanceNorm`, `RMSNorm`: scale by the sample's own statistics | itself |
 | add, multiply | two tensors of neurons joined | read by a junction, which has neurons of its own |
 | softmax | weights of attention, from whatever | nothing: weights are context |
 | attend | tokens averaged by such weights | itself |
-| constant | arithmetic on shapes, parameters | nothing |
+| choose | `masked_fill`, `where`: one or the other by a mask that no neuron reaches | itself |
+| context | a mask made of tokens, and what is made of it | nothing: it is held at what it is for the input |
+| constant | what no input reaches: arithmetic on shapes, parameters | nothing |
 """
 
 import operator
@@ -31,6 +33,7 @@ STATISTICS_NORMALISATIONS: tuple[type[nn.Module], ...] = (
     nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
 )  # fmt: skip
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
+LARGEST = (torch.amax, "amax")
 ADAPTIVE_MAX_POOLS = (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d)
 
 _MODULE_KINDS: dict[str, tuple[type[nn.Module], ...]] = {
@@ -62,13 +65,16 @@ _FUNCTION_KINDS: dict[str, frozenset[Any]] = {
         functional.softplus, functional.tanh, functional.sigmoid, functional.hardtanh, functional.hardswish,
         functional.hardsigmoid, functional.logsigmoid, functional.softsign, torch.exp, torch.clamp,
         torch.abs, torch.square, torch.sqrt, torch.neg, torch.pow, operator.neg, operator.pow, operator.abs,
+        torch.clamp_min, torch.clamp_max, torch.maximum, torch.minimum,
         "relu", "relu_", "tanh", "sigmoid", "exp", "clamp", "abs", "square", "sqrt", "neg", "pow",
+        "clamp_min", "clamp_max", "maximum", "minimum",
     }),
     "max_pool": frozenset({
         functional.max_pool1d, functional.max_pool2d, functional.max_pool3d, torch.max_pool1d, torch.max_pool2d,
         torch.max_pool3d, functional.adaptive_max_pool1d, functional.adaptive_max_pool2d,
-        functional.adaptive_max_pool3d,
+        functional.adaptive_max_pool3d, *LARGEST,
     }),
+    "choose": frozenset({torch.where, torch.masked_fill, "where", "masked_fill", "masked_fill_"}),
     "linear": frozenset({
         torch.flatten, torch.reshape, torch.permute, torch.transpose, torch.squeeze, torch.unsqueeze, torch.cat,
         torch.concat, torch.stack, torch.chunk, torch.split, torch.unbind, torch.mean, torch.sum, torch.narrow,
@@ -79,7 +85,7 @@ _FUNCTION_KINDS: dict[str, frozenset[Any]] = {
         operator.getitem,
         "flatten", "view", "reshape", "contiguous", "permute", "transpose", "squeeze", "unsqueeze", "chunk", "split",
         "unbind", "mean", "sum", "narrow", "select", "expand", "expand_as", "repeat", "flip", "roll", "movedim",
-        "swapaxes", "clone", "unflatten", "view_as", "reshape_as", "float", "to", "type_as", "masked_fill",
+        "swapaxes", "clone", "unflatten", "view_as", "reshape_as", "float", "to", "type_as",
         "dropout", "stochastic_depth",
     }),
     "normalise": frozenset({functional.layer_norm, functional.group_norm, functional.rms_norm}),
@@ -95,14 +101,19 @@ _FUNCTION_KINDS: dict[str, frozenset[Any]] = {
 _HOMOGENEOUS_MODULES = (nn.ReLU, nn.LeakyReLU, nn.PReLU)
 _HOMOGENEOUS_FUNCTIONS = (torch.relu, functional.relu, functional.leaky_relu, "relu", "relu_")
 
-_SHAPE_METHODS = frozenset({"size", "dim", "numel", "__len__", "ndimension", "stride", "is_floating_point"})
+_OF_SHAPES = frozenset({  # whose result depends on the shape and the kind of a tensor only
+    "size", "dim", "numel", "nelement", "ndimension", "stride", "__len__", len, "get_device", "element_size", "type",
+    "is_floating_point", "is_contiguous", "is_complex", "new_zeros", "new_ones", "new_full", "new_empty",
+    torch.zeros_like, torch.ones_like, torch.full_like, torch.empty_like, torch.numel, torch.is_floating_point,
+})  # fmt: skip
+TAKING_A_SHAPE = ("expand_as", "view_as", "reshape_as", "type_as", "to")  # or a precision, from their second argument
 
 
 def operation_kind(operation: Any) -> str | None:
     """The kind of a module, function or method name, as far as the operation alone tells; None where none is known."""
     if isinstance(operation, nn.Module):
         return next((kind for kind, modules in _MODULE_KINDS.items() if isinstance(operation, modules)), None)
-    if operation in _SHAPE_METHODS or operation is getattr or operation is len:
+    if operation in _OF_SHAPES:
         return "constant"
     known = next((kind for kind, functions in _FUNCTION_KINDS.items() if operation in functions), None)
     if known is None and getattr(operation, "__name__", "") == "stochastic_depth":  # torchvision's, wrapped for fx

@@ -1,6 +1,7 @@
 """DeepLIFT's rescale rule for one operation: its value, with the multiplier in the place of the derivative."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -51,11 +52,26 @@ def rescale_max_pool(values: Tensor, baseline: Tensor, settings: dict[str, Any],
 
     As in Captum, the rise of the output is credited to the winner of the input, its fall to the winner of the baseline.
     """
+    function = _max_pool_with_indices(values.dim() - 2, is_adaptive)
+    return _rescale_largest(values, baseline, lambda own: function(own, **settings))
+
+
+def rescale_maximum(values: Tensor, baseline: Tensor, dimensions: int | Sequence[int]) -> Tensor:
+    """The largest along dimensions by the rule of a max pooling, (samples, all others)."""
+    of = (dimensions,) if isinstance(dimensions, int) else tuple(dimensions)
+    row = math.prod(values.shape[place] for place in of)
+
+    def in_rows(own: Tensor) -> Tensor:
+        return own.movedim(of, tuple(range(-len(of), 0))).flatten(-len(of)).reshape(len(own), -1, row)
+
+    return _rescale_largest(in_rows(values), in_rows(baseline), lambda own: own.max(dim=2, keepdim=True)).flatten(1)
+
+
+def _rescale_largest(values: Tensor, baseline: Tensor, function: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
     outer = values.detach()
     baseline = baseline.expand_as(outer)
-    function = _max_pool_with_indices(values.dim() - 2, is_adaptive)
-    output, winners = function(outer, **settings)
-    baseline_output, baseline_winners = function(baseline, **settings)
+    output, winners = function(outer)
+    baseline_output, baseline_winners = function(baseline)
     difference = (outer - baseline).flatten(2)
     larger = torch.maximum(output, baseline_output)
     change = (values - outer).flatten(2)

@@ -140,7 +140,7 @@ class NetworkStructure:
         seen = {layer.node}
         while waiting:
             node = waiting.pop()
-            if node in seen or self.kinds.get(node) == "constant":
+            if node in seen or self.kinds.get(node) in ("constant", "context"):
                 continue
             if node.op == "output":
                 return False

@@ -2,10 +2,11 @@
 
 PyTorch's own modules stay whole, but for transformer encoders, whose forward branches on values to choose a fast path:
 they are traced by what they compute without it. Arguments beside the input have their defaults, whatever branches on
-them.
+them. What can be written in several ways is rewritten to one, so that a rule need only be known for that.
 """
 
 import inspect
+import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -44,6 +45,7 @@ def trace(model: nn.Module, inputs: Tensor) -> fx.GraphModule:
             f"{type(model).__name__} cannot be traced by torch.fx ({_first_line(error)}); its forward must not branch "
             "on values or on what isinstance says of them, nor keep them as buffers"
         ) from error
+    _rewrite(graph)
     return fx.GraphModule(model, graph)
 
 
@@ -167,6 +169,45 @@ class _BufferProxy(ParameterProxy):
         fx.Proxy.__init__(self, node, tracer)
         self.param = buffer  # type: ignore[assignment]
         self.name = str(node.target)
+
+
+_PLACES: dict[Any, tuple[str, ...]] = {torch.where: ("condition", "input", "other")}
+_MAXIMA = (torch.max, "max")
+_PRODUCTS = (operator.mul, torch.mul, torch.multiply, "mul", "multiply")
+
+
+def _rewrite(graph: fx.Graph) -> None:
+    """What an operation reads is not named but first; a tensor times itself is a square, the largest along a dimension
+    `amax`."""
+    for node in list(graph.nodes):
+        for place, name in enumerate(_PLACES.get(node.target, ("input", "other"))):
+            if name in node.kwargs and len(node.args) == place:
+                value = node.kwargs[name]
+                node.kwargs = {key: other for key, other in node.kwargs.items() if key != name}
+                node.args = (*node.args, value)
+        if node.target in _PRODUCTS and len(node.args) > 1 and node.args[0] is node.args[1]:
+            node.op, node.target, node.args = "call_function", torch.square, node.args[:1]
+        elif node.target in _MAXIMA:
+            _rewrite_maximum(graph, node)
+    graph.lint()
+
+
+def _rewrite_maximum(graph: fx.Graph, node: fx.Node) -> None:
+    """`h.max(dim).values`, of which nobody reads the indices."""
+    given = dict(zip(("input", "dim", "keepdim"), node.args, strict=False)) | node.kwargs
+    if not isinstance(given.get("dim"), int):
+        return
+    for user in [user for user in node.users if not user.users and user.op == "call_function"]:
+        graph.erase_node(user)
+    if not all(user.target in (operator.getitem, getattr) and user.args[1] in (0, "values") for user in node.users):
+        return
+    with graph.inserting_before(node):
+        largest = graph.call_function(torch.amax, (given["input"], given["dim"], given.get("keepdim", False)))
+    largest.meta = dict(node.meta)
+    for user in list(node.users):
+        user.replace_all_uses_with(largest)
+        graph.erase_node(user)
+    graph.erase_node(node)
 
 
 def _encoder_layer(

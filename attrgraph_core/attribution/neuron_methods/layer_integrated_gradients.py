@@ -13,6 +13,7 @@ from attrgraph_core.attribution.neuron_methods.integrated_gradients import STEPS
 from attrgraph_core.attribution.neuron_methods.neuron_method import LayerMethod, mean_over
 from attrgraph_core.attribution.neuron_methods.tapped_network import TappedNetwork, sample_rows
 from attrgraph_core.attribution.structure import NetworkStructure
+from attrgraph_core.attribution.tracing import operation_name
 
 
 class LayerIntegratedGradients(LayerMethod):
@@ -27,6 +28,15 @@ class LayerIntegratedGradients(LayerMethod):
 
     def rows_per_sample(self, background_count: int) -> int:
         return self.steps
+
+    def obstacles(self, structure: NetworkStructure) -> list[Obstacle]:
+        return super().obstacles(structure) + [
+            Obstacle(
+                operation_name(node, structure.traced), "is a mask made of tokens, and other ones for the baseline",
+                "take conductance or deeplift, which hold it at what it is for the input",
+            )
+            for node in structure.has("context")[:1]
+        ]  # fmt: skip
 
     def omissions(self, structure: NetworkStructure) -> list[Obstacle]:
         return [

@@ -84,13 +84,30 @@ def test_a_trace_that_computes_something_else_is_refused_and_the_place_is_named(
     assert found.change.startswith("let its forward not work in place")
 
 
+class Autocast(Base):
+    def forward(self, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.last(torch.relu(self.first(x))).float()
+
+
+def test_autocast_of_the_network_itself_is_seen():
+    with pytest.raises(AttrGraphError, match=r"first at layer 'first'.* or switch autocast on"):
+        attribute(Autocast(), INPUTS.float(), 0)
+
+
 class Noisy(Base):
     def forward(self, x):
         x = torch.relu(self.first(x))
         return self.last(x + torch.randn(6).double())
 
 
-@pytest.mark.parametrize("network", [Noisy])
+class DrawnAnew(Base):
+    def forward(self, x):
+        x = torch.relu(self.first(x))
+        return self.last(x + x.new_zeros(x.size(0), 6).normal_())
+
+
+@pytest.mark.parametrize("network", [Noisy, DrawnAnew])
 def test_a_network_that_draws_is_refused_and_the_random_state_stays(network):
     model = network().double()
     before = torch.get_rng_state()
