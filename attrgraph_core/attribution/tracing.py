@@ -178,7 +178,7 @@ _PRODUCTS = (operator.mul, torch.mul, torch.multiply, "mul", "multiply")
 
 def _rewrite(graph: fx.Graph) -> None:
     """What an operation reads is not named but first; a tensor times itself is a square, the largest along a dimension
-    `amax`."""
+    `amax`, `glu` a product."""
     for node in list(graph.nodes):
         for place, name in enumerate(_PLACES.get(node.target, ("input", "other"))):
             if name in node.kwargs and len(node.args) == place:
@@ -189,6 +189,8 @@ def _rewrite(graph: fx.Graph) -> None:
             node.op, node.target, node.args = "call_function", torch.square, node.args[:1]
         elif node.target in _MAXIMA:
             _rewrite_maximum(graph, node)
+        elif node.target is nn.functional.glu:
+            _rewrite_gate(graph, node)
     graph.lint()
 
 
@@ -207,6 +209,19 @@ def _rewrite_maximum(graph: fx.Graph, node: fx.Node) -> None:
     for user in list(node.users):
         user.replace_all_uses_with(largest)
         graph.erase_node(user)
+    graph.erase_node(node)
+
+
+def _rewrite_gate(graph: fx.Graph, node: fx.Node) -> None:
+    """`glu`: one half times the sigmoid of the other."""
+    given = dict(zip(("input", "dim"), node.args, strict=False)) | node.kwargs
+    with graph.inserting_before(node):
+        halves = graph.call_method("chunk", (given["input"], 2, given.get("dim", -1)))
+        first, second = (graph.call_function(operator.getitem, (halves, place)) for place in (0, 1))
+        gate = graph.call_function(torch.sigmoid, (second,))
+        product = graph.call_function(operator.mul, (first, gate))
+    product.meta = dict(node.meta)
+    node.replace_all_uses_with(product)
     graph.erase_node(node)
 
 

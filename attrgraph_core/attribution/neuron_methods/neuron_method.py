@@ -124,6 +124,10 @@ def scores_of(structure: NetworkStructure, batch: Batch, is_relative: bool) -> t
         if not is_relative:
             return logits, torch.zeros_like(logits[:1]), score
         references = NetworkPass(structure).run(batch.baselines)
+        if not bool(torch.isfinite(references).all()):
+            raise AttrGraphError(
+                "the network's scores of the baseline are not finite (is it padding alone?); name another baseline"
+            )
         lower = [batch.target.score(reference.expand_as(logits)) for reference in references.split(1)]
         return logits, references, score - torch.stack(lower).mean(dim=0)
 

@@ -86,6 +86,21 @@ def test_a_tensor_times_itself_is_a_square():
     check(model, FEATURES, "first", "last")
 
 
+def test_a_gated_unit_is_a_product():
+    torch.manual_seed(5)
+
+    class Network(nn.Sequential):
+        def forward(self, x):
+            return self[1](functional.glu(self[0](x)))
+
+    model = Network(nn.Linear(5, 12), nn.Linear(6, 3)).double()
+    check(model, FEATURES, "product", "1")
+    first, gate = model[0](FEATURES).detach().chunk(2, dim=1)
+    by_hand = (first * gate.sigmoid() * model[1].weight[1]).mean(0)
+    products = attribute(model, FEATURES, 1, method="gradient_times_activation").neurons
+    assert products[products.layer == "product"].attribution.tolist() == pytest.approx(by_hand.tolist(), abs=1e-12)
+
+
 def test_operands_may_be_named():
     named = attribute(Between(lambda x, y: torch.add(input=torch.relu(x), other=y)), FEATURES, 1)
     placed = attribute(Between(lambda x, y: torch.relu(x) + y), FEATURES, 1)
@@ -249,6 +264,13 @@ def test_padding_is_held_and_every_sample_has_its_own(pool):
     (mask, _) = lint(model, TOKENS)
     assert (mask.severity, mask.what[:7]) == ("note", "is held")
     refused(model, TOKENS, "is a mask made of tokens, and other ones for the baseline", ["layer_integrated_gradients"])
+
+
+@pytest.mark.parametrize("method", ["kernel_shap", "feature_ablation"])
+def test_a_baseline_that_is_padding_alone_is_named_where_masks_are_its_own(method):
+    with pytest.raises(AttrGraphError, match=r"scores of the baseline are not finite \(is it padding alone\?\); name"):
+        attribute(Text(masked_mean_by_floats), TOKENS, 1, method=method)
+    attribute(Text(masked_mean_by_floats), TOKENS, 1, method=method, baseline=torch.full((5,), 9))
 
 
 class Filled(Text):
