@@ -12,11 +12,10 @@ import neo4j
 import numpy as np
 import pandas as pd
 
-from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.queries import load_query
+from attrgraph_core.store.steady_reading import Reach, read_steadily
 
-READ_ATTEMPTS = 3
 RECORDS_AT_ONCE = 2_000
 
 # Of a part of the edges: places of their target layers, target indices, places of their source layers, source
@@ -38,16 +37,15 @@ def read_graph(database: Database, graph_id: str) -> ReadGraph | None:
 
     Raises AttrGraphError for one that somebody replaces again and again meanwhile.
     """
-    for _ in range(READ_ATTEMPTS):
-        before = _properties(database, graph_id)
-        if before is None or before["status"] != "complete":
+
+    def read() -> ReadGraph | None:
+        properties = _properties(database, graph_id)
+        if properties is None:
             return None
         neurons = database.read(load_query("graph_neurons"), {"graph_id": graph_id})
-        edges = read_edges(database, graph_id, before["layers"])
-        # Neo4j isolates no two reads from a writer between them, in one transaction neither.
-        if _properties(database, graph_id) == before:
-            return ReadGraph(before, neurons, edges)
-    raise AttrGraphError(f"graph {graph_id!r} is being written; read it when its writer is done")
+        return ReadGraph(properties, neurons, read_edges(database, graph_id, properties["layers"]))
+
+    return read_steadily(database, Reach((graph_id,)), read)
 
 
 def _properties(database: Database, graph_id: str) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import pandas as pd
 
@@ -24,12 +24,15 @@ from attrgraph_core.store.graph_writer import StoredGraph, write_graph
 from attrgraph_core.store.parameters import LISTED_BY
 from attrgraph_core.store.queries import CypherQuery, check_parameters, load_query
 from attrgraph_core.store.schema import apply_schema
+from attrgraph_core.store.steady_reading import being_written, reach_of, read_steadily
 
 READ_TIMEOUT_SECONDS, READ_ROWS = 60.0, 100_000  # of somebody's own Cypher
 KINDS_OF_ID = {
     "graph_id": "complete graph", "other_graph_id": "complete graph", "run_id": "run", "other_run_id": "run",
     "stage_id": "stage", "circuit_id": "circuit",
 }  # fmt: skip
+
+Found = TypeVar("Found")
 
 
 class GraphStore:
@@ -100,14 +103,20 @@ class GraphStore:
     def query(self, name: str | CypherQuery, **parameters: Any) -> pd.DataFrame:
         """The rows of a query of `cypher/analysis/`, a column a column of its header. Raises for an unknown id, too.
 
-        Where its header says `@computed`, the graph is read and that is computed first.
+        Where its header says `@computed`, the graph is read and that is computed first. All rows are of graphs that stayed
+        whole while they were read; raises AttrGraphError where one is replaced again and again meanwhile.
         """
         query = load_query(name) if isinstance(name, str) else name
-        computed = None
-        if query.computed is not None:
-            values = check_parameters(query, parameters)
-            computed = compute(query, self.graph(values["graph_id"]), values)
-        table = self._database.read(query, parameters, computed)
+        values = check_parameters(query, parameters)
+
+        def read() -> pd.DataFrame:
+            computed = None
+            if query.computed is not None:
+                computed = compute(query, self.graph(values["graph_id"]), values)
+            return self._database.read(query, parameters, computed)
+
+        reach = reach_of(query, values)
+        table = self._whole(parameters, lambda: read_steadily(self._database, reach, read))
         if table.empty:
             self._refuse_unknown_ids(parameters)
         return table
@@ -145,12 +154,7 @@ class GraphStore:
 
         Raises AttrGraphError for a graph that is not there, or that somebody replaces again and again meanwhile.
         """
-        found = read_graph(self._database, graph_id)
-        if found is None:
-            self._refuse_unknown_ids({"graph_id": graph_id})
-            found = read_graph(self._database, graph_id)  # it was completed in between
-        if found is None:
-            raise AttrGraphError(f"graph {graph_id!r} is being written; read it when its writer is done")
+        found = self._whole({"graph_id": graph_id}, lambda: read_graph(self._database, graph_id))
         names = ("method", "target", "baseline", "sample_count", "completeness_delta")
         return AttributionGraph(
             neurons=found.neurons, edges=found.edges, **{name: found.properties[name] for name in names}
@@ -296,6 +300,16 @@ class GraphStore:
     def import_runs(self, folder: Path, on_progress: Progress = lambda *_: None) -> Manifest:
         """Write the runs of an archive beside what is there, through the server. A run that is there is refused."""
         return import_runs(self._database, folder, on_progress)
+
+    def _whole(self, asked: Mapping[str, Any], read: Callable[[], Found | None]) -> Found:
+        """What `read` gives, which is None where a graph that was asked for is not complete."""
+        found = read()
+        if found is None:
+            self._refuse_unknown_ids(asked)
+            found = read()  # it was completed in between
+        if found is None:
+            raise being_written(asked["graph_id"])
+        return found
 
     def _refuse_unknown_ids(self, parameters: Mapping[str, Any]) -> None:
         """An empty table of a graph that is not there would read as an answer."""
