@@ -74,13 +74,18 @@ def compare(runs: Annotated[list[str], typer.Argument(help="Two runs or more.")]
 def delete(
     run: Run, yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether it is meant.")] = False
 ) -> None:
-    """Delete a run with its graphs, circuits and neuron sets from the store. Its weights and tables stay in ./runs."""
+    """Delete a run with its graphs, circuits and neuron sets from the store. Its weights and tables stay in ./runs.
+
+    Whoever trains it meanwhile ends with an error at its next graph.
+    """
     from attrgraph_core.store.graph_store import GraphStore
     from pipelines.run_folder import run_folder
 
     with GraphStore.open() as store:
         run_id = store.find_run(run)
         found = store.runs().set_index("run_id").loc[run_id]
+        if found["status"] == "running":
+            typer.echo(f"Run {run_id} is running, or was killed: who trains it ends with an error.", err=True)
         if not yes:
             if not sys.stdin.isatty():
                 raise AttrGraphError(f"nobody is there to ask whether run {run_id} may go; say --yes if it may")

@@ -99,4 +99,5 @@ def _save(
         accuracy=checkpoint.accuracy,
         edge_mass=experiment.attribution.edge_mass,
         max_edges_per_neuron=experiment.attribution.max_edges_per_neuron,
+        makes_run=False,  # it may have been deleted meanwhile
     )

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, LiteralString, TypeVar, cast
+from typing import Any, LiteralString, Protocol, TypeVar, cast
 
 import neo4j
 import pandas as pd
@@ -17,6 +17,14 @@ from attrgraph_core.store.queries import load_query
 RETRY_SECONDS = 30.0  # of what is transient: a deadlock, a leader that changes; waits grow from one second
 
 Folded = TypeVar("Folded")
+Result = TypeVar("Result")
+Rows = list[dict[str, Any]]
+
+
+class Write(Protocol):
+    """Runs a query of `cypher/ingest/`, as `Database.write`."""
+
+    def __call__(self, name: str, **parameters: Any) -> Rows: ...
 
 
 class Database:
@@ -40,16 +48,26 @@ class Database:
     def close(self) -> None:
         self.driver.close()
 
-    def write(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
+    def write(self, name: str, **parameters: Any) -> Rows:
         """Run a query of `cypher/ingest/`, or `<folder>/<name>` of another one, in one transaction; its rows."""
-        text = load_query(name if "/" in name else f"ingest/{name}").text
+        return self.write_together(lambda write: write(name, **parameters))
 
-        def work(transaction: neo4j.ManagedTransaction) -> list[dict[str, Any]]:
-            return transaction.run(cast(LiteralString, text), parameters).data()
+    def write_together(self, work: Callable[[Write], Result]) -> Result:
+        """What `work` gives, which is handed `write`: all that it writes is one transaction, nothing where it raises.
+
+        It is called again where the transaction is tried again.
+        """
+
+        def transact(transaction: neo4j.ManagedTransaction) -> Result:
+            def write(name: str, **parameters: Any) -> Rows:
+                text = load_query(name if "/" in name else f"ingest/{name}").text
+                return transaction.run(cast(LiteralString, text), parameters).data()
+
+            return work(write)
 
         try:
             with self.driver.session() as session:
-                return session.execute_write(work)
+                return session.execute_write(transact)
         except (DriverError, Neo4jError, OSError) as error:
             raise describe_driver_error(error, self.connection) from error
 

@@ -75,10 +75,12 @@ class GraphStore:
         edge_mass: float = EDGE_MASS,
         max_edges_per_neuron: int = MAX_EDGES_PER_NEURON,
         imported_from: str | None = None,
+        makes_run: bool = True,
     ) -> StoredGraph:
         """Keep the strongest edges of a graph (see `sparsify`) under `<run_id>/stage_<k>/epoch_<n>/<method>/<target>`.
 
-        The run, the stage (from 1) and the snapshot are made where they are missing. A graph of that id is replaced,
+        The run (unless `makes_run` is false: then it is refused), the stage (from 1) and the snapshot are made where
+        they are missing. A graph of that id is replaced,
         and one of the same content left as it is. Until the last batch is written readers see no such graph. Nothing
         is written of a malformed graph. `imported_from` is the file that it came from: such a graph is never taken for
         the newest while there are others.
@@ -87,7 +89,7 @@ class GraphStore:
         sparse = sparsify(graph, edge_mass, max_edges_per_neuron)
         for layer in sparse.layers:
             graph_ids.check_name("layer", layer)
-        snapshot_id = provenance.write_snapshot(self._database, run_id, stage, epoch, loss, accuracy)
+        snapshot_id = provenance.write_snapshot(self._database, run_id, stage, epoch, loss, accuracy, makes_run)
         origin = {"run_id": run_id, "imported_from": imported_from}
         write_graph(self._database, sparse, graph_id=graph_id, snapshot_id=snapshot_id, origin=origin)
         return StoredGraph(
@@ -103,8 +105,8 @@ class GraphStore:
     def query(self, name: str | CypherQuery, **parameters: Any) -> pd.DataFrame:
         """The rows of a query of `cypher/analysis/`, a column a column of its header. Raises for an unknown id, too.
 
-        Where its header says `@computed`, the graph is read and that is computed first. All rows are of graphs that stayed
-        whole while they were read; raises AttrGraphError where one is replaced again and again meanwhile.
+        Where its header says `@computed`, the graph is read and that is computed first. All rows are of graphs that
+        stayed whole while they were read; raises AttrGraphError where one is replaced again and again meanwhile.
         """
         query = load_query(name) if isinstance(name, str) else name
         values = check_parameters(query, parameters)
@@ -179,7 +181,7 @@ class GraphStore:
 
         `configuration` (values that JSON has) is what `compare_runs` compares; without it that of before stays.
         """
-        self._database.write(
+        written = self._database.write(
             "write_run",
             run_id=graph_ids.check_run_id(run_id),
             experiment=graph_ids.check_name("experiment", experiment),
@@ -190,6 +192,8 @@ class GraphStore:
             configuration=None if configuration is None else json.dumps(configuration, sort_keys=True),
             dagster_run_id=dagster_run_id,
         )
+        if not written:
+            raise provenance.run_is_gone(run_id)
         return run_id
 
     def finish_run(self, run_id: str, status: str) -> None:
@@ -235,7 +239,10 @@ class GraphStore:
         return provenance.write_matches(self._database, run_id, other_run_id, matches)
 
     def delete_run(self, run_id: str) -> int:
-        """Delete a run with all that hangs on it; how many graphs it had."""
+        """Delete a run with all that hangs on it; how many graphs it had.
+
+        Whoever writes into it meanwhile is refused.
+        """
         return deletion.delete_run(self._database, run_id)
 
     def runs(self, experiment: str | None = None, tag: str | None = None) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from attrgraph_core.graph.sparsify import SparseGraph
 from attrgraph_core.store.batches import slices
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.graph_lanes import overtaken, write_content
+from attrgraph_core.store.provenance import run_is_gone
 from attrgraph_core.store.queries import load_query
 
 DELETE_BATCH = 20_000
@@ -58,7 +59,8 @@ def write_graph(
     """Write a graph of a snapshot that is there, or replace it; nothing is written where the same one is complete.
 
     `origin` is what the graph is kept with beside its content: run_id, and imported_from.
-    Raises AttrGraphError where another writer takes over, or what was found in the end is not what was written.
+    Raises AttrGraphError where another writer takes over, the run is deleted meanwhile, or what was found in the end is
+    not what was written.
     """
     new_hash = content_hash(sparse)
     found = database.read(load_query("lookup/graph"), {"graph_id": graph_id})
@@ -69,6 +71,8 @@ def write_graph(
     begun = database.write(
         "begin_graph", snapshot_id=snapshot_id, graph_id=graph_id, writer=writer, properties=properties
     )
+    if not begun:
+        raise run_is_gone(str(origin["run_id"]))
     if begun[0]["has_content"]:
         delete_content(database, graph_id, writer)
     write_content(database, sparse, graph_id, writer, str(origin["run_id"]))

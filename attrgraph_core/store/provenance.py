@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,11 +10,12 @@ import pandas as pd
 
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store import graph_ids
-from attrgraph_core.store.database import Database
+from attrgraph_core.store.database import Database, Write
 from attrgraph_core.store.graph_schema import NODES
 from attrgraph_core.store.queries import CypherQuery, load_query
 
 MEMBER_BATCH = 5_000
+TOGETHER = 100_000  # members of one transaction at most: some hundred bytes of the server's heap each
 CIRCUIT_PROPERTIES = {name for name, known in NODES["Circuit"].properties.items() if not known.is_optional}
 MATCH_COLUMNS = ("layer", "index", "other_index", "correlation")
 EDGE_END_COLUMNS = ("source_layer", "source_index", "target_layer", "target_index")
@@ -36,28 +37,58 @@ class ChosenNeurons(Protocol):
 
 
 def write_stage(database: Database, run_id: str, position: int, kind: str | None, properties: Mapping[str, Any]) -> str:
-    """Make a stage, and its run where it is missing, or bring it up to date; its id."""
+    """Make a stage, and its run where it is missing, or bring it up to date; its id.
+
+    Raises AttrGraphError where the run is being deleted, as all that writes here does.
+    """
+    return database.write_together(lambda write: _stage(write, run_id, position, kind, properties))
+
+
+def _stage(
+    write: Write, run_id: str, position: int, kind: str | None, properties: Mapping[str, Any], makes_run: bool = True
+) -> str:
     stage_id = graph_ids.stage_id(run_id, position)
-    database.write(
-        "write_stage", run_id=run_id, stage_id=stage_id, position=position, kind=kind, properties=dict(properties)
-    )
+    values = {"position": position, "kind": kind, "properties": dict(properties), "makes_run": makes_run}
+    if not write("write_stage", run_id=run_id, stage_id=stage_id, **values):
+        raise run_is_gone(run_id)
     return stage_id
 
 
+def run_is_gone(run_id: str) -> AttrGraphError:
+    """What is raised by who writes into a run that somebody deletes, or has deleted meanwhile."""
+    return AttrGraphError(
+        f"run {run_id!r} was deleted, or is being deleted, while something of it was to be written; train it again, "
+        f"after `attrgraph runs delete {run_id}` where that was cut short"
+    )
+
+
 def write_snapshot(
-    database: Database, run_id: str, position: int, epoch: int, loss: float | None, accuracy: float | None
+    database: Database,
+    run_id: str,
+    position: int,
+    epoch: int,
+    loss: float | None,
+    accuracy: float | None,
+    makes_run: bool = True,
 ) -> str:
-    """Make a snapshot, with its stage and run where they are missing, and join it to its neighbours; its id."""
+    """Make a snapshot, with its stage and run where they are missing, and join it to its neighbours; its id.
+
+    Without `makes_run` a run that is missing raises AttrGraphError.
+    """
     snapshot_id = graph_ids.snapshot_id(run_id, position, epoch)
     for name, value in (("loss", loss), ("accuracy", accuracy)):
         if value is not None and not np.isfinite(value):
             raise AttrGraphError(
                 f"{name} of {snapshot_id} is {value}; a network that diverged has no graph worth keeping"
             )
-    stage_id = write_stage(database, run_id, position, None, {})
     values = {name: None if value is None else float(value) for name, value in (("loss", loss), ("accuracy", accuracy))}
-    database.write("write_snapshot", stage_id=stage_id, snapshot_id=snapshot_id, epoch=int(epoch), **values)
-    database.write("link_snapshots", run_id=run_id)
+
+    def work(write: Write) -> None:
+        stage_id = _stage(write, run_id, position, None, {}, makes_run)
+        write("write_snapshot", stage_id=stage_id, snapshot_id=snapshot_id, epoch=int(epoch), **values)
+        write("link_snapshots", run_id=run_id)
+
+    database.write_together(work)
     return snapshot_id
 
 
@@ -67,7 +98,7 @@ def write_circuit(
     """Keep what a query found in a graph as a circuit that holds the neurons of the table; its id.
 
     Raises AttrGraphError, and writes nothing, where the table names no neurons, or some that the graph has not, and
-    for a graph that is not there or not complete.
+    for a graph that is not there or not complete, or does not stay so meanwhile.
     """
     neurons = neurons_of(table)
     asked = json.dumps({"graph_id": graph_id, **parameters}, sort_keys=True)
@@ -76,17 +107,20 @@ def write_circuit(
     if status != ["complete"]:
         raise AttrGraphError(f"there is no complete graph {graph_id!r} to keep a circuit of; save the graph first")
     _refuse_missing(database, "missing_states", "graph", graph_id, neurons)
-    database.write(
-        "write_circuit",
-        graph_id=graph_id,
-        circuit_id=circuit_id,
-        query=query.name,
-        query_hash=query.hash,
-        parameters=asked,
-        result_hash=table_hash(table),
-    )
-    for batch in _batches(neurons):
-        database.write("write_circuit_members", graph_id=graph_id, circuit_id=circuit_id, **batch)
+    ids = {"graph_id": graph_id, "circuit_id": circuit_id}
+    about = {"query": query.name, "query_hash": query.hash, "parameters": asked, "result_hash": table_hash(table)}
+
+    def work(write: Write) -> None:
+        write("write_circuit", **ids, **about)
+        for batch in _batches(neurons):
+            write("write_circuit_members", **ids, **batch)
+        found = write("complete_circuit", **ids, size=len(neurons))
+        if not found or found[0]["found"] != len(neurons):
+            raise AttrGraphError(
+                f"graph {graph_id!r} was written or deleted while a circuit of it was kept; ask it again, and keep that"
+            )
+
+    _write_whole(database, len(neurons), work)
     return circuit_id
 
 
@@ -119,27 +153,34 @@ def write_neuron_set(database: Database, run_id: str, circuit_ids: Iterable[str]
     if missing:
         raise AttrGraphError(f"there is no circuit {missing[0]!r} to choose neurons from; save the circuit first")
     _refuse_missing(database, "missing_neurons", "run", run_id, neurons)
-    database.write(
-        "write_neuron_set",
-        circuit_ids=circuits,
-        neuron_set_id=neuron_set_id,
-        run_id=run_id,
-        set_hash=chosen.set_hash,
-        policy=chosen.policy,
-        budget=float(chosen.budget),
-        size=len(neurons),
-        scoring_flops=chosen.scoring_flops,
-    )
-    for batch in _batches(neurons):
-        database.write("write_neuron_set_members", run_id=run_id, neuron_set_id=neuron_set_id, **batch)
+    ids = {"run_id": run_id, "neuron_set_id": neuron_set_id}
+    about = {
+        "set_hash": chosen.set_hash, "policy": chosen.policy, "budget": float(chosen.budget), "size": len(neurons),
+        "scoring_flops": chosen.scoring_flops,
+    }  # fmt: skip
+
+    def work(write: Write) -> None:
+        _lock_runs(write, run_id)
+        write("write_neuron_set", **ids, **about)
+        for batch in _batches(neurons):
+            write("write_neuron_set_members", **ids, **batch)
+        found = write("complete_neuron_set", neuron_set_id=neuron_set_id, circuit_ids=circuits, size=len(neurons))
+        if found != [{"found": len(neurons), "circuits": len(circuits)}]:
+            raise AttrGraphError(f"a neuron or a circuit of neuron set {neuron_set_id} was deleted meanwhile")
+
+    _write_whole(database, len(neurons), work)
     return neuron_set_id
 
 
 def write_training(database: Database, run_id: str, position: int, neuron_set_id: str) -> None:
     """Say that a stage trains a neuron set and no other. Raises AttrGraphError where the set is not stored."""
-    stage_id = write_stage(database, run_id, position, None, {})
-    if not database.write("write_training", stage_id=stage_id, neuron_set_id=neuron_set_id):
-        raise AttrGraphError(f"there is no neuron set {neuron_set_id!r} for {stage_id} to train; save it first")
+
+    def work(write: Write) -> None:
+        stage_id = _stage(write, run_id, position, None, {})
+        if not write("write_training", stage_id=stage_id, neuron_set_id=neuron_set_id):
+            raise AttrGraphError(f"there is no neuron set {neuron_set_id!r} for {stage_id} to train; save it first")
+
+    database.write_together(work)
 
 
 def write_matches(database: Database, run_id: str, other_run_id: str, matches: pd.DataFrame) -> int:
@@ -159,11 +200,21 @@ def write_matches(database: Database, run_id: str, other_run_id: str, matches: p
             raise AttrGraphError(f"a neuron of run {run!r} is in two matches; give each neuron one partner")
         _refuse_missing(database, "missing_neurons", "run", run, neurons)
     ends = {"run_id": run_id, "other_run_id": other_run_id}
-    database.write_until_none("delete_matches", **ends, batch_size=MEMBER_BATCH)
-    for start in range(0, len(matches), MEMBER_BATCH):
-        part = matches.iloc[start : start + MEMBER_BATCH]
-        columns = dict(zip(("layers", "indices", "other_indices", "correlations"), MATCH_COLUMNS, strict=True))
-        database.write("write_matches", **ends, **{name: part[column].tolist() for name, column in columns.items()})
+
+    def work(write: Write) -> None:
+        _lock_runs(write, run_id, other_run_id)
+        while write("delete_matches", **ends, batch_size=MEMBER_BATCH)[0]["deleted"]:
+            pass
+        written = 0
+        for start in range(0, len(matches), MEMBER_BATCH):
+            part = matches.iloc[start : start + MEMBER_BATCH]
+            columns = dict(zip(("layers", "indices", "other_indices", "correlations"), MATCH_COLUMNS, strict=True))
+            values = {name: part[column].tolist() for name, column in columns.items()}
+            written += write("write_matches", **ends, **values)[0]["written"]
+        if written != len(matches):
+            raise AttrGraphError(f"{len(matches) - written} of {len(matches)} matched neurons were deleted meanwhile")
+
+    _write_whole(database, len(matches), work)
     return len(matches)
 
 
@@ -193,6 +244,26 @@ def table_hash(table: pd.DataFrame) -> str:
     """16 hexadecimal digits of SHA-256 over a table's columns and rows, in their order."""
     content = {"columns": list(map(str, table.columns)), "rows": table.to_numpy(dtype=object).tolist()}
     return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()[:16]
+
+
+def _write_whole(database: Database, count: int, work: Callable[[Write], None]) -> None:
+    """Have something with so many members written: all of it, or nothing where it is cut short.
+
+    More than a transaction holds are written in several. Until the last of them a circuit is stale, and a neuron set is
+    yielded by none; of matches a part is there.
+    """
+    if count <= TOGETHER:
+        database.write_together(work)
+    else:
+        work(database.write)
+
+
+def _lock_runs(write: Write, *run_ids: str) -> None:
+    """Have who deletes one of these runs wait; refuse one that is deleted already."""
+    known = {row["run_id"] for row in write("lock_runs", run_ids=list(run_ids))}
+    for run_id in run_ids:
+        if run_id not in known:
+            raise run_is_gone(run_id)
 
 
 def _batches(neurons: list[tuple[str, int]]) -> Iterator[dict[str, list[Any]]]:

@@ -8,9 +8,12 @@
 // @param  status        STRING   such as 'running'
 // @param  configuration   STRING  as JSON; null leaves it
 // @param  dagster_run_id  STRING  Dagster's run; null leaves it
-// @return run_id        STRING   run
-MERGE (experiment:Experiment {name: $experiment})
+// @return run_id        STRING   run; no row where it is being deleted
 MERGE (run:Run {run_id: $run_id})
+SET run.is_locked = true
+REMOVE run.is_locked
+WITH run WHERE coalesce(run.status, '') <> 'deleting'
+MERGE (experiment:Experiment {name: $experiment})
 // A run that ended and is brought up to date begins anew: it is the newest again.
 SET run.started_at = CASE WHEN run.status = 'running' THEN run.started_at ELSE datetime() END
 SET run.seed = $seed, run.config_hash = $config_hash, run.code_version = $code_version, run.status = $status,

@@ -113,6 +113,14 @@ def test_delete_asks_or_is_told(store, tmp_path, monkeypatch):
     assert store.runs("runs_test")["run_id"].tolist() == ["runs-test-a"]
 
 
+def test_delete_says_that_a_run_is_running(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("ATTRGRAPH_RUNS", str(tmp_path))
+    store.save_run("runs-test-b", "runs_test", 1, "c", "v")
+    result = CliRunner().invoke(app, ["delete", "runs-test-b", "--yes"])
+    assert result.stderr == "Run runs-test-b is running, or was killed: who trains it ends with an error.\n"
+    assert result.stdout == "Deleted run runs-test-b with 2 graphs.\n"
+
+
 @pytest.mark.parametrize("tag", ["", "two words", "a,b", "a\nb"])
 def test_tags_are_words(store, tag):
     with pytest.raises(AttrGraphError, match="must be one printable word"):

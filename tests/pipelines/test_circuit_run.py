@@ -84,6 +84,7 @@ class TrainedStage:
         self.checkpoints: CheckpointsRecord = run_stage(
             experiment, 0, 1, self.dataset, None, None, cpu, on_checkpoint=lambda checkpoint: None
         )
+        store.save_run(self.dataset.run_id, experiment.name, 0, experiment.config_hash, "test")
         self.graphs: GraphsRecord = run_graphs(
             experiment, 0, self.dataset, self.checkpoints, store, cpu, on_epoch=lambda epoch, graphs: None
         )[0]

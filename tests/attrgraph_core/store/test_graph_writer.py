@@ -59,9 +59,9 @@ def test_a_writer_stopped_anywhere_is_never_seen_and_a_retry_completes(store, ru
         store.save(graph, **place)
         assert sorted(str(found[:2]) for found in contents().values()) == expected
         count += 1
-    # 3 of the snapshot, 1 begins, edges deleted in 3 + 1, members in 1, states in 3 + 1, states written in 5, edges in
+    # 1 begins, edges deleted in 3 + 1, members in 1, states in 3 + 1, states written in 5, edges in
     # 2 + 1, 1 completes
-    assert count == 22
+    assert count == 19
 
 
 def test_a_process_killed_between_batches_leaves_nothing_to_see(store, run_id, graph, tmp_path):
@@ -145,23 +145,64 @@ def test_a_writer_overtaken_while_it_deletes_leaves_the_other_graph_whole(store,
     assert found.edges["weight"].tolist() == [6.0, -3.0, -12.0, 3.0, -6.0]
 
 
-def test_a_run_that_is_written_while_it_is_deleted_stays(store, run_id, graph, scaled):
+DELETION = ("hide_run", "delete_states", "delete_graph", "delete_matches", "delete_selections", "delete_neurons")
+
+
+@pytest.mark.parametrize("step", [*DELETION, "delete_run"])
+def test_who_writes_into_a_run_that_is_deleted_is_refused_and_nothing_is_left(store, run_id, graph, scaled, step):
+    """A trainer saves its next epoch, a graph again, its circuit and its end, after each step of the deletion."""
     whole = Database.write
-    place = {"run_id": run_id, "stage": 1, "epoch": 0, "edge_mass": 1.0}
-    store.save(graph, **place)
+    place = {"run_id": run_id, "stage": 1, "edge_mass": 1.0, "makes_run": False}
+    graph_id = store.save(graph, run_id=run_id, stage=1, epoch=0, edge_mass=1.0).graph_id
+    table = store.query("neuron_influence", graph_id=graph_id)
+    told = []
+
+    def write_meanwhile():
+        for work in (
+            lambda: store.save(graph, epoch=1, **place),
+            lambda: store.save(scaled(3.0), epoch=0, **place),
+            lambda: store.save_circuit(graph_id, "neuron_influence", {}, table),
+            lambda: store.finish_run(run_id, "failed"),
+        ):
+            with pytest.raises(AttrGraphError) as refused:
+                work()
+            told.append(str(refused.value))
 
     with pytest.MonkeyPatch.context() as patch:
 
         def written_meanwhile(database, name, **parameters):
-            if name == "delete_states":
-                patch.undo()
-                store.save(scaled(3.0), **place)
-            return whole(database, name, **parameters)
+            found = whole(database, name, **parameters)
+            if name == step and not told:
+                write_meanwhile()
+            return found
 
         patch.setattr(Database, "write", written_meanwhile)
-        with pytest.raises(AttrGraphError, match="another process began to write"):
+        assert store.delete_run(run_id) == 1
+    assert told[0].startswith(f"run '{run_id}' was deleted, or is being deleted")
+    assert left_of(store, run_id) == 0
+
+
+def test_a_graph_begun_before_its_run_is_deleted_goes_with_it(store, run_id, graph, monkeypatch):
+    """Its snapshot was there when the deletion began, its graph was not."""
+    whole = Database.write
+    store.save(graph, run_id=run_id, stage=1, epoch=0)
+
+    def write(self, name, **parameters):
+        if name == "begin_graph":
+            monkeypatch.undo()
             store.delete_run(run_id)
-    assert store.graph(f"{run_id}/stage_1/epoch_0/deeplift/label").edges["weight"].sum() == -12.0
+        return whole(self, name, **parameters)
+
+    monkeypatch.setattr(Database, "write", write)
+    with pytest.raises(AttrGraphError, match=f"run '{run_id}' was deleted, or is being deleted"):
+        store.save(graph, run_id=run_id, stage=1, epoch=1)
+    assert left_of(store, run_id) == 0
+
+
+def left_of(store, run_id):
+    """How many nodes there are of a run, linked to it or not."""
+    text = "MATCH (node) WHERE any(name IN keys(node) WHERE node[name] STARTS WITH $run_id) RETURN node"
+    return len(store.run_cypher(text, {"run_id": run_id}))
 
 
 def test_a_graph_replaced_while_it_is_read_is_read_again(store, run_id, graph, scaled):

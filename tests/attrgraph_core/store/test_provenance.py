@@ -1,7 +1,12 @@
+import itertools
+import threading
+
+import neo4j
 import pandas as pd
 import pytest
 
 from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.store import provenance
 from attrgraph_core.store.provenance import neurons_of, table_hash
 from attrgraph_core.store.queries import load_query
 from attrgraph_core.targeting.neuron_set import NeuronSet
@@ -164,3 +169,135 @@ def test_a_run_has_an_experiment_a_configuration_and_an_end(store, run_id):
         "labels": ["Run"], "run_id": run_id, "seed": 3, "config_hash": "abc", "code_version": "1.1",
         "status": "complete",
     }  # fmt: skip
+
+
+class Killed(Exception):
+    """Stands for the end of the process: nothing of ours catches it."""
+
+
+def stopped_anywhere(save):
+    """Yields each time after `save` was stopped before its n-th statement, and once more when it went through."""
+    whole = neo4j.ManagedTransaction.run
+    for count in itertools.count():
+        numbers = itertools.count()
+
+        def run(self, *arguments, numbers=numbers, count=count, **more):
+            if next(numbers) >= count:
+                raise Killed
+            return whole(self, *arguments, **more)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(neo4j.ManagedTransaction, "run", run)
+            try:
+                save()
+            except Killed:
+                is_done = False
+            else:
+                is_done = True
+        yield is_done
+        if is_done:
+            return
+
+
+@pytest.fixture(params=[100_000, 0], ids=["together", "apart"])
+def together(request, monkeypatch):
+    monkeypatch.setattr(provenance, "MEMBER_BATCH", 1)
+    monkeypatch.setattr(provenance, "TOGETHER", request.param)
+    return request.param > 0
+
+
+@pytest.mark.neo4j
+def test_a_circuit_is_there_with_all_its_members_or_not(store, run_id, graph, together):
+    graph_id = store.save(graph, run_id=run_id, stage=1, epoch=0).graph_id
+    table = store.query("neuron_influence", graph_id=graph_id)
+
+    def shown():
+        found = store.query("stored_circuits", run_id=run_id)
+        return found[["neuron_count", "is_stale"]].to_numpy().tolist()
+
+    for is_done in stopped_anywhere(lambda: store.save_circuit(graph_id, "neuron_influence", {}, table)):
+        whole = [[2, False]]
+        if together:
+            assert shown() == (whole if is_done else [])
+        else:
+            assert shown() == whole if is_done else all(is_stale for _, is_stale in shown())
+
+
+@pytest.mark.neo4j
+@pytest.mark.parametrize("together", [100_000], indirect=True)
+def test_a_circuit_that_is_saved_again_keeps_all_or_gives_all(store, run_id, graph, together):
+    graph_id = store.save(graph, run_id=run_id, stage=1, epoch=0).graph_id
+    table = store.query("neuron_influence", graph_id=graph_id)
+    circuit_id = store.save_circuit(graph_id, "neuron_influence", {}, table)
+    store.save_evidence(circuit_id, {"faithfulness": 0.5})
+    text = (
+        "MATCH (c:Circuit {circuit_id: $id}) RETURN c.faithfulness AS faithfulness, c.is_stale AS is_stale, "
+        "COUNT { (c)-[:CONTAINS]->() } AS size"
+    )
+    for is_done in stopped_anywhere(lambda: store.save_circuit(graph_id, "neuron_influence", {}, table)):
+        found = store.run_cypher(text, {"id": circuit_id}).to_dict("records")
+        assert found == [{"faithfulness": None if is_done else 0.5, "is_stale": False, "size": 2}]
+
+
+@pytest.mark.neo4j
+def test_a_circuit_of_a_graph_replaced_meanwhile_is_not_taken_for_fresh(store, run_id, scaled, together):
+    """The other writer begins before the members are written, or is made to wait until they are."""
+    place = {"run_id": run_id, "stage": 1, "epoch": 0}
+    graph_id = store.save(scaled(1.0), **place).graph_id
+    table = store.query("neuron_influence", graph_id=graph_id)
+    whole = neo4j.ManagedTransaction.run
+    writer = threading.Thread(target=lambda: store.save(scaled(2.0), **place))
+
+    def run(self, text, *arguments, **more):
+        if "MERGE (circuit)-[:CONTAINS]" in text and writer.ident is None:
+            writer.start()
+            writer.join(1.0 if together else 60.0)
+        return whole(self, text, *arguments, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neo4j.ManagedTransaction, "run", run)
+        circuit_id = store.save_circuit(graph_id, "neuron_influence", {}, table)
+    writer.join(60.0)
+    text = "MATCH (c:Circuit {circuit_id: $id}) RETURN c.is_stale AS is_stale, COUNT { (c)-[:CONTAINS]->() } AS size"
+    # Together it was first, and went with the graph it is of; apart its members are those of the graph that is there.
+    assert store.run_cypher(text, {"id": circuit_id}).to_numpy().tolist() == [[together, 0 if together else 2]]
+
+
+@pytest.mark.neo4j
+def test_a_neuron_set_is_there_with_all_its_neurons_or_not(store, run_id, graph, together):
+    graph_id = store.save(graph, run_id=run_id, stage=1, epoch=0).graph_id
+    table = store.query("neuron_influence", graph_id=graph_id)
+    circuit_id = store.save_circuit(graph_id, "neuron_influence", {}, table)
+    chosen = NeuronSet({"fc1": (0, 1)}, "top_influence", 0.5)
+    text = (
+        "MATCH (:Circuit {circuit_id: $id})-[:YIELDS]->(set) "
+        "RETURN set.size AS size, COUNT { (set)-[:SELECTS]->() } AS found"
+    )
+    for is_done in stopped_anywhere(lambda: store.save_neuron_set([circuit_id], chosen, run_id=run_id)):
+        assert store.run_cypher(text, {"id": circuit_id}).to_numpy().tolist() == ([[2, 2]] if is_done else [])
+
+
+@pytest.mark.neo4j
+def test_a_neuron_deleted_while_a_set_is_written_is_told(store, run_id, graph, monkeypatch):
+    store.save(graph, run_id=run_id, stage=1, epoch=0)
+    monkeypatch.setattr(provenance, "_refuse_missing", lambda *_: None)  # as if it was there when that looked
+    with pytest.raises(AttrGraphError, match=r"a neuron or a circuit of neuron set .* was deleted meanwhile"):
+        store.save_neuron_set([], NeuronSet({"fc1": (0, 9)}, "random", 0.5), run_id=run_id)
+    assert len(store.run_cypher("MATCH (set:NeuronSet {run_id: $id}) RETURN set", {"id": run_id})) == 0
+
+
+@pytest.mark.neo4j
+@pytest.mark.parametrize("together", [100_000], indirect=True)
+def test_matches_of_before_stay_until_the_new_ones_are_there(store, run_id, graph, together):
+    other = f"{run_id}-other"
+    for name in (run_id, other):
+        store.save(graph, run_id=name, stage=1, epoch=0)
+    matches = pd.DataFrame({"layer": ["fc1", "fc1"], "index": [0, 1], "other_index": [0, 1], "correlation": [0.5, 0.5]})
+    try:
+        store.save_matches(run_id, other, matches)
+        new = matches.assign(other_index=[1, 0], correlation=0.75)
+        for is_done in stopped_anywhere(lambda: store.save_matches(run_id, other, new)):
+            found = store.query("matched_neurons", run_id=run_id, other_run_id=other)
+            assert found["correlation"].tolist() == [0.75 if is_done else 0.5] * 2
+    finally:
+        store.delete_run(other)
