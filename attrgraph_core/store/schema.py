@@ -67,11 +67,28 @@ def _apply(driver: neo4j.Driver, files: dict[int, CypherQuery], again: bool) -> 
     with driver.session() as session:
         for version in missing:
             for statement in files[version].statements:
-                session.run(cast(LiteralString, statement)).consume()
+                _run(session, statement)
         if missing:
-            session.run("CALL db.awaitIndexes(60)").consume()
+            _run(session, "CALL db.awaitIndexes(60)")
         for version in missing:
-            text = load_query("ingest/write_schema_version").text
             values = {"version": version, "name": files[version].name, "hash": files[version].hash}
-            session.run(cast(LiteralString, text), values).consume()
+            _run(session, load_query("ingest/write_schema_version").text, values)
     return missing
+
+
+def _run(session: neo4j.Session, statement: str, values: dict[str, Any] | None = None) -> None:
+    """Run a statement, again where another client that applies the schema at the same time came first.
+
+    Deadlocks of two are tried again by the driver. `IF NOT EXISTS` looks before it takes its lock: who waited for the
+    lock is told that the constraint exists.
+    """
+
+    def work(transaction: neo4j.ManagedTransaction) -> None:
+        transaction.run(cast(LiteralString, statement), values or {}).consume()
+
+    try:
+        session.execute_write(work)
+    except Neo4jError as error:
+        if not str(error.code).endswith("AlreadyExists"):
+            raise
+        session.execute_write(work)

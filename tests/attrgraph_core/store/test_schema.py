@@ -1,4 +1,5 @@
 import dataclasses
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -63,8 +64,37 @@ def test_a_file_that_changed_after_it_was_applied_is_refused(store, neo4j_driver
         schema.apply_schema(neo4j_driver, store.connection)
 
 
-def test_many_may_apply_at_once(store, neo4j_driver):
+@pytest.mark.parametrize("clients", [2, 3, 8])
+def test_many_may_apply_at_once_to_an_empty_store(store, clients):
+    """Each by a driver of its own, as first opens are."""
+    expected = rules(store)
+    barrier = threading.Barrier(clients)
+
+    def open_store(_):
+        barrier.wait(60)
+        GraphStore.open(store.connection).close()
+
+    try:
+        for _ in range(3):
+            drop_everything(store)
+            assert rules(store) == []
+            with ThreadPoolExecutor(clients) as pool:
+                list(pool.map(open_store, range(clients)))
+            assert rules(store) == expected
+    finally:
+        GraphStore.open(store.connection).close()
+
+
+def rules(store):
+    """The names of all constraints and indexes but those that Neo4j makes itself."""
+    text = "SHOW {} YIELD name, type WHERE type <> 'LOOKUP' RETURN name, type ORDER BY name"
+    return [row for kind in ("CONSTRAINT", "INDEX") for row in store.run_cypher(text.format(kind)).to_numpy().tolist()]
+
+
+def drop_everything(store):
+    """Leave the store without constraints, indexes and versions, as a new one is."""
+    for kind in ("CONSTRAINT", "INDEX"):
+        names = store.run_cypher(f"SHOW {kind} YIELD name, type WHERE type <> 'LOOKUP' RETURN name")["name"]
+        for name in names:
+            store.run_cypher(f"DROP {kind} {name}", read_only=False)
     store.run_cypher("MATCH (version:SchemaVersion) DELETE version", read_only=False)
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: schema.apply_schema(neo4j_driver, store.connection), range(8)))
-    assert schema.apply_schema(neo4j_driver, store.connection) == []
