@@ -84,24 +84,26 @@ def _launch(experiment: "Experiment", seeds: tuple[int, ...], fresh: bool, devic
     from attrgraph_core.store.graph_store import GraphStore
     from pipelines.instance import prepare_dagster_home
     from pipelines.resume import assets_of, forget_records, pending_assets
+    from pipelines.run_lock import run_lock
 
     prepare_dagster_home()
     with dg.DagsterInstance.get() as instance:
         for seed in seeds:
-            with console.status("connecting to Neo4j"), GraphStore.open() as store:
-                pending = [] if fresh else pending_assets(experiment, seed, store)
-            is_new = pending in ([], assets_of(experiment))
-            if is_new:
-                forget_records(experiment, seed)
-                pending = assets_of(experiment)
-                console.print(f"[bold]{experiment.name}[/], seed {seed}: run {experiment.run_id(seed)}")
-            else:
-                console.print(
-                    f"[bold]{experiment.name}[/], seed {seed}: run {experiment.run_id(seed)} was interrupted; "
-                    f"going on with {pending[0]} (--fresh begins anew)",
-                    soft_wrap=True,
-                )
-            _run_seed(experiment, seed, pending, device, instance, console)
+            with run_lock(experiment.run_id(seed)):
+                with console.status("connecting to Neo4j"), GraphStore.open() as store:
+                    pending = [] if fresh else pending_assets(experiment, seed, store)
+                is_new = pending in ([], assets_of(experiment))
+                if is_new:
+                    forget_records(experiment, seed)
+                    pending = assets_of(experiment)
+                    console.print(f"[bold]{experiment.name}[/], seed {seed}: run {experiment.run_id(seed)}")
+                else:
+                    console.print(
+                        f"[bold]{experiment.name}[/], seed {seed}: run {experiment.run_id(seed)} was interrupted; "
+                        f"going on with {pending[0]} (--fresh begins anew)",
+                        soft_wrap=True,
+                    )
+                _run_seed(experiment, seed, pending, device, instance, console)
         _compare(experiment, instance)
 
 

@@ -8,18 +8,23 @@ import dagster as dg
 
 from attrgraph_core.errors import AttrGraphError
 from pipelines.partitions import experiment_and_seed
+from pipelines.run_lock import run_lock
 
 
 @dg.failure_hook(required_resource_keys={"graph_store"})
 def run_has_failed(context: dg.HookContext) -> None:
-    """Say in Neo4j that a run failed, if it answers: what failed may be Neo4j itself."""
+    """Say in Neo4j that a run failed, if it answers: what failed may be Neo4j itself.
+
+    Not of a run that another process makes: that one goes on.
+    """
     run = context.instance.get_run_by_id(context.run_id)
     key = run.tags.get("dagster/partition") if run else None
     if key is None:
         return
     experiment, seed = experiment_and_seed(key)
-    with contextlib.suppress(AttrGraphError), context.resources.graph_store.open() as store:
-        store.finish_run(experiment.run_id(seed), "failed")
+    run_id = experiment.run_id(seed)
+    with contextlib.suppress(AttrGraphError), run_lock(run_id), context.resources.graph_store.open() as store:
+        store.finish_run(run_id, "failed")
 
 
 targeted_training = dg.define_asset_job(

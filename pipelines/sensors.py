@@ -8,18 +8,24 @@ import dagster as dg
 from pipelines.experiments import Experiment
 from pipelines.jobs import targeted_training
 from pipelines.partitions import EXPERIMENTS, RUN_KEYS, experiment_and_seed, partition_key
+from pipelines.run_lock import is_held
 
 
 @dg.sensor(job=targeted_training, minimum_interval_seconds=60)
 def unrun_partitions(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """A run for every experiment and seed that has never been trained. Off until it is switched on."""
+    """A run for every experiment and seed that has never been trained, nor is now. Off until it is switched on."""
     trained = set(context.instance.get_materialized_partitions(dg.AssetKey("stage_1_checkpoints")))
-    waiting = [key for key in RUN_KEYS if key not in trained]
+    waiting = [key for key in RUN_KEYS if key not in trained and not _is_made_now(key)]
     if not waiting:
-        yield dg.SkipReason("every experiment and seed has run")
+        yield dg.SkipReason("every experiment and seed has run, or is running")
     for key in waiting:
         experiment, _ = experiment_and_seed(key)
         yield dg.RunRequest(run_key=f"unrun-{key}-{experiment.config_hash}", partition_key=key)
+
+
+def _is_made_now(key: str) -> bool:
+    experiment, seed = experiment_and_seed(key)
+    return is_held(experiment.run_id(seed))
 
 
 @dg.sensor(job=targeted_training, minimum_interval_seconds=3600)

@@ -7,6 +7,7 @@ from pipelines.feasibility import check_feasible
 from pipelines.partitions import experiment_and_seed, run_partitions
 from pipelines.pictures import table_metadata
 from pipelines.records import DatasetRecord
+from pipelines.run_lock import run_lock
 from pipelines.run_tag import tag_run
 
 
@@ -24,7 +25,7 @@ def dataset(context: dg.AssetExecutionContext) -> dg.Output[DatasetRecord]:
 
     experiment, seed = experiment_and_seed(context.partition_key)
     tag_run(context, experiment.run_id(seed))
-    with failures_named():
+    with failures_named(), run_lock(experiment.run_id(seed)):
         data, _ = check_feasible(experiment)
     record = DatasetRecord(
         run_id=experiment.run_id(seed),

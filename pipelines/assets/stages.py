@@ -23,6 +23,7 @@ from pipelines.pictures import (
 )
 from pipelines.records import CheckpointsRecord, CircuitsRecord, DatasetRecord, GraphsRecord, NeuronSetRecord
 from pipelines.resources import DeviceResource, GraphStoreResource
+from pipelines.run_lock import run_lock
 from pipelines.run_tag import tag_run
 
 CODE_VERSION = "3"
@@ -70,7 +71,7 @@ def checkpoints_asset(position: int) -> dg.AssetsDefinition:
         experiment, seed = experiment_and_seed(context.partition_key)
         if not _outputs(experiment, position):
             return
-        with failures_named():
+        with failures_named(), run_lock(dataset.run_id):
             record = run_stage(
                 experiment, seed, position, dataset, previous, chosen, device.choose(),
                 on_checkpoint=lambda checkpoint: observe_epoch(context, checkpoint),
@@ -144,7 +145,7 @@ def attribution_graphs_asset(position: int) -> dg.AssetsDefinition:
         if not _outputs(experiment, position):
             return
         tag_run(context, dataset.run_id)
-        with failures_named(), graph_store.open() as store:
+        with failures_named(), run_lock(dataset.run_id), graph_store.open() as store:
             store.save_run(
                 dataset.run_id, experiment.name, seed, experiment.config_hash, code_version(), status="running",
                 configuration=experiment.run_configuration, dagster_run_id=context.run_id,
@@ -200,7 +201,7 @@ def circuits_asset(position: int) -> dg.AssetsDefinition:
         experiment, _ = experiment_and_seed(context.partition_key)
         if not _outputs(experiment, position):
             return
-        with failures_named(), graph_store.open() as store:
+        with failures_named(), run_lock(graphs.run_id), graph_store.open() as store:
             record, tables = run_circuits(experiment, graphs, store)
             if position == len(experiment.stages):
                 store.finish_run(graphs.run_id, "complete")
@@ -238,7 +239,7 @@ def neuron_set_asset(position: int) -> dg.AssetsDefinition:
         experiment, seed = experiment_and_seed(context.partition_key)
         if position >= len(experiment.stages):
             return
-        with failures_named(), graph_store.open() as store:
+        with failures_named(), run_lock(dataset.run_id), graph_store.open() as store:
             record, candidates = run_selection(experiment, seed, dataset, checkpoints, graphs, circuits, store)
         chosen = candidates[candidates["chosen"]].sort_values("influence", ascending=False)
         yield dg.Output(
