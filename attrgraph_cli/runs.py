@@ -66,7 +66,10 @@ def compare(runs: Annotated[list[str], typer.Argument(help="Two runs or more.")]
     if len(runs) < 2:
         raise typer.BadParameter("give two runs or more")
     with GraphStore.open() as store:
-        table = store.compare_runs([store.find_run(run) for run in runs])
+        found = list(dict.fromkeys(store.find_run(run) for run in runs))
+        if len(found) < 2:
+            raise AttrGraphError(f"{' and '.join(runs)} are one run, {found[0]}; name another to compare it with")
+        table = store.compare_runs(found)
     _print_table(table.reset_index(names=""))
 
 

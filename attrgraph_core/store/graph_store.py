@@ -29,7 +29,7 @@ from attrgraph_core.store.steady_reading import being_written, reach_of, read_st
 READ_TIMEOUT_SECONDS, READ_ROWS = 60.0, 100_000  # of somebody's own Cypher
 KINDS_OF_ID = {
     "graph_id": "complete graph", "other_graph_id": "complete graph", "run_id": "run", "other_run_id": "run",
-    "stage_id": "stage", "circuit_id": "circuit",
+    "stage_id": "stage", "circuit_id": "circuit", "experiment": "experiment",
 }  # fmt: skip
 
 Found = TypeVar("Found")
@@ -276,6 +276,8 @@ class GraphStore:
         """What rules keep and what would go, of some runs or experiments, or of all. Changes nothing."""
         for run_id in run_ids or ():
             self._refuse_unknown_ids({"run_id": run_id})
+        for experiment in experiments or ():
+            self._refuse_unknown_ids({"experiment": experiment})
         return retention.plan_retention(self._database, rules, run_ids, experiments)
 
     def prune(

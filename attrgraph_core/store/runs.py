@@ -93,16 +93,12 @@ def annotate_run(
     for tag in tags or ():
         if not tag or not tag.isprintable() or any(sign in tag for sign in " ,") or len(tag) > LONGEST_NAME:
             raise AttrGraphError(f"tag {tag[:50]!r} must be one printable word without commas")
-    if name:
-        runs = list_runs(database)
-        taken = runs[((runs["name"] == name) | (runs["run_id"] == name)) & (runs["run_id"] != run_id)][
-            "run_id"
-        ].tolist()
-        if taken:
-            raise AttrGraphError(f"{name!r} is the name of run {taken[0]}; take another")
     values = {"called": name, "tags": None if tags is None else list(dict.fromkeys(tags)), "note": note}
-    if not database.write("annotate_run", run_id=run_id, **values):
+    rows = database.write("annotate_run", run_id=run_id, **values)
+    if not rows:
         raise AttrGraphError(f"there is no run {run_id!r}")
+    if rows[0]["taken_by"] is not None:
+        raise AttrGraphError(f"{name!r} is the name of run {rows[0]['taken_by']}; take another")
 
 
 def _flat(prefix: str, value: Any) -> dict[str, Any]:

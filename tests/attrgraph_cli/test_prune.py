@@ -3,6 +3,7 @@ from typer.testing import CliRunner
 
 from attrgraph_cli.db import app
 from attrgraph_cli.numbers import ranges
+from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.graph_store import GraphStore
 from tests.worked_graph import make_graph
 
@@ -35,3 +36,11 @@ def test_prune_shows_first(environment_store):
             assert "Nothing goes" in runner.invoke(app, [*command, "--yes"]).output
         finally:
             store.delete_run("prune-test")
+
+
+@pytest.mark.neo4j
+@pytest.mark.usefixtures("environment_store")
+def test_an_experiment_that_is_not_there_is_named():
+    result = CliRunner().invoke(app, ["prune", "--keep-last", "2", "--experiment", "nope"])
+    assert isinstance(result.exception, AttrGraphError)
+    assert "there is no experiment 'nope'" in str(result.exception)

@@ -1,4 +1,6 @@
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from typer.testing import CliRunner
@@ -100,6 +102,33 @@ def test_compare_shows_what_differs(store):
     printed = invoke("compare", *RUNS)
     assert "configuration.stages.2.rate" in printed
     assert "hidden" not in printed
+
+
+def test_one_run_by_two_of_its_names_is_not_compared(store):
+    store.annotate_run("runs-test-a", name="the good one")
+    with pytest.raises(AttrGraphError, match="runs-test-a and the good one are one run, runs-test-a; name another"):
+        invoke("compare", "runs-test-a", "the good one")
+
+
+def test_of_two_who_give_the_same_name_at_once_one_is_refused(store):
+    """Both look, and then write, as close together as they come."""
+    barrier = threading.Barrier(2)
+
+    def name(run_id):
+        barrier.wait(60)
+        try:
+            store.annotate_run(run_id, name="the only one")
+        except AttrGraphError as error:
+            return str(error)
+        return None
+
+    for _ in range(10):
+        with ThreadPoolExecutor(2) as pool:
+            (refused,) = filter(None, pool.map(name, RUNS))
+        assert "'the only one' is the name of run runs-test-" in refused
+        assert (store.runs("runs_test")["name"] == "the only one").sum() == 1
+        for run_id in RUNS:
+            store.annotate_run(run_id, name="")
 
 
 def test_delete_asks_or_is_told(store, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.targeting.neuron_set import NeuronSet
 from tests.cypher.conftest import HISTORY
 from tests.random_graphs import make_random_graph
@@ -82,7 +83,8 @@ def test_the_gain_of_a_query_per_weight(store):
     found = store.query("gain_of_queries", experiment="query_history")
     expected = ("neuron_influence", "top_influence", 0.25, 1, 0.05, 500.0, 100.0)
     assert rows(found) == [tuple(pytest.approx(v) if isinstance(v, float) else v for v in expected)]
-    assert store.query("gain_of_queries", experiment="nothing").empty
+    with pytest.raises(AttrGraphError, match="there is no experiment 'nothing'"):
+        store.query("gain_of_queries", experiment="nothing")
 
 
 def test_gains_of_several_stages_are_summed_over_their_weights(store):

@@ -95,6 +95,8 @@ def read_manifest(folder: Path) -> Manifest:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if content.pop("format") != FORMAT:
             raise ValueError
+        if content["version"] < 1:
+            raise ValueError
         if content["version"] > VERSION:
             raise AttrGraphError(
                 f"{path} is of version {content['version']}, and this attrgraph reads versions up to {VERSION}; "

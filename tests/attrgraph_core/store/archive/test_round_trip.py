@@ -195,6 +195,7 @@ def test_a_damaged_file_is_named_before_anything_is_touched(archive, name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"version": 0}, "is damaged or of another program"),
         ({"version": 2}, "is of version 2, and this attrgraph reads versions up to 1; upgrade attrgraph"),
         ({"schema_version": 99}, "is of schema version 99, and this attrgraph knows"),
         ({"format": "another"}, "is damaged or of another program"),
