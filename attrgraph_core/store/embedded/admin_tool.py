@@ -16,7 +16,7 @@ from attrgraph_core.store.embedded import launch
 from attrgraph_core.store.embedded.artefacts import fetch_artefacts, locked_artefacts
 
 MAIN_CLASS = "org.neo4j.cli.AdminTool"
-NO_REASONS = ("Run with", "at ", "Picked up JAVA_TOOL_OPTIONS")
+NO_REASONS = ("Run with", "at ", "Picked up JAVA_TOOL_OPTIONS", "Files: ", "Done: ")
 
 
 def run_admin_tool(
@@ -26,9 +26,8 @@ def run_admin_tool(
     cache: Path,
     console: Console | None = None,
     source: IO[bytes] | None = None,
-    target: IO[bytes] | None = None,
 ) -> str:
-    """Run `neo4j-admin` with `arguments` on the files of `home`; what it said, '' where that goes to `target`.
+    """Run `neo4j-admin` with `arguments` on the files of `home`; what it said.
 
     Raises AttrGraphError with the tool's own reason where it fails.
     """
@@ -39,19 +38,25 @@ def run_admin_tool(
         command,
         env=os.environ | {"NEO4J_HOME": str(home), "NEO4J_CONF": str(home / "conf")},
         stdin=source if source is not None else subprocess.DEVNULL,
-        stdout=target if target is not None else subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         check=False,
     )
-    said = (ended.stderr or b"").decode("utf-8", "replace")
+    said, complained = ended.stdout.decode("utf-8", "replace"), ended.stderr.decode("utf-8", "replace")
     if ended.returncode != 0:
-        raise AttrGraphError(f"Neo4j's tool failed at '{' '.join(arguments)}': {_reason(said)}")
-    return (ended.stdout or b"").decode("utf-8", "replace")
+        raise AttrGraphError(f"Neo4j's tool failed at '{' '.join(arguments)}': {_reason(said, complained)}")
+    return said
 
 
-def _reason(said: str) -> str:
-    """What the tool names as wrong: the last of its errors, without the time and class before it."""
-    lines = [line.strip() for line in said.replace("\r", "\n").splitlines() if line.strip()]
-    errors = [line.partition("]")[2].strip() for line in lines if " ERROR " in line]
-    reasons = [line for line in errors if line] or [line for line in lines if not line.startswith(NO_REASONS)]
+def _reason(said: str, complained: str) -> str:
+    """What the tool names as wrong: the first of its errors, without the time and class before it.
+
+    It logs errors to its standard output, where that is free, and says the rest on the other.
+    """
+    errors = [line.partition("]")[2].strip() for line in _lines(said + "\n" + complained) if " ERROR " in line]
+    reasons = [line for line in errors if line]
+    reasons += [line for line in _lines(complained) if not line.startswith(NO_REASONS)]
     return reasons[0] if reasons else "it gave no reason"
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]

@@ -16,6 +16,7 @@ from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.embedded import launch
 from attrgraph_core.store.embedded.admin_tool import run_admin_tool
+from attrgraph_core.store.embedded.dump_file import begins_as_dump, is_whole_dump
 from attrgraph_core.store.embedded.home import make_private_folder
 from attrgraph_core.store.embedded.server import EmbeddedServer
 from attrgraph_core.store.embedded.store_exchange import STORE_FOLDERS, exchange_store, undo_cut_exchange
@@ -27,6 +28,8 @@ DATABASE = "neo4j"
 def backup(server: EmbeddedServer, file: Path, force: bool = False, console: Console | None = None) -> int:
     """Dump the server's graphs into `file` (mode 0600); its size in bytes. The file appears whole or not at all.
 
+    A file that is there is replaced with `force`, at the end.
+
     Raises AttrGraphError, before the server is touched, for a file that is there without `force`, for a folder that
     is not, and for a home without a store.
     """
@@ -37,18 +40,45 @@ def backup(server: EmbeddedServer, file: Path, force: bool = False, console: Con
         raise AttrGraphError(f"there is no folder {file.parent} to write {file.name} to")
     if not _has_store(server):
         raise AttrGraphError(f"there is nothing to back up: {server.home} holds no store yet")
-    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    part = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as target, server.stopped(console):
+        staging = Path(tempfile.mkdtemp(prefix=f".{file.name}.", dir=file.parent))
+    except OSError as error:
+        raise AttrGraphError(f"{file.parent} cannot be written to: {error.strerror}") from error
+    try:
+        with server.stopped(console):
             undo_cut_exchange(server.home)
-            command = ["database", "dump", DATABASE, "--to-stdout"]
-            run_admin_tool(command, home=server.home, cache=server.cache, console=console, target=target)
-            os.fsync(target.fileno())
-        part.replace(file)
+            return _dump(server, staging, file, console)
     finally:
-        part.unlink(missing_ok=True)
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _dump(server: EmbeddedServer, staging: Path, file: Path, console: Console | None) -> int:
+    """Dump into the folder `staging`, and give the dump its name once it is whole and on the disk; its size in bytes.
+
+    Into a folder, since the tool writes on over a full disk to its standard output, and reports success.
+    """
+    command = ["database", "dump", DATABASE, f"--to-path={staging}"]
+    dump = staging / f"{DATABASE}.dump"
+    try:
+        run_admin_tool(command, home=server.home, cache=server.cache, console=console)
+        if not is_whole_dump(dump):
+            raise AttrGraphError("Neo4j's tool reported success, but its file ends in the middle")
+        dump.chmod(0o600)
+        _sync(dump)
+        dump.replace(file)
+        _sync(file.parent)
+    except (AttrGraphError, OSError) as error:
+        before = "the one of before is as it was" if file.exists() else "no file was left"
+        raise AttrGraphError(f"there is no new backup in {file}, and {before}. {error}") from error
     return file.stat().st_size
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def restore(server: EmbeddedServer, file: Path, force: bool = False, console: Console | None = None) -> None:
@@ -79,6 +109,8 @@ def restore(server: EmbeddedServer, file: Path, force: bool = False, console: Co
 
 def _load(server: EmbeddedServer, file: Path, staging: Path, console: Console | None) -> None:
     """Load a backup into a home of its own."""
+    if begins_as_dump(file) and not is_whole_dump(file):
+        raise AttrGraphError(f"{file} cannot be restored, and nothing was changed: it is cut short, or damaged")
     staging.mkdir(mode=0o700)
     launch.write_settings(staging, launch.USUAL_BOLT_PORT, launch.USUAL_HTTP_PORT, {})
     command = ["database", "load", DATABASE, "--from-stdin"]

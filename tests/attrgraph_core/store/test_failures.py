@@ -29,6 +29,7 @@ from attrgraph_core.store.graph_store import GraphStore
 from attrgraph_core.store.graph_writer import content_hash
 from tests.attrgraph_core.store.writer_process import layered_graph
 from tests.conftest import WITHOUT_PLUGINS
+from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.neo4j
 SILENT = Console(quiet=True)
@@ -38,17 +39,10 @@ GRAPH_ID = "failures/stage_1/epoch_0/deeplift/label"
 
 
 @pytest.fixture(scope="module")
-def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
     """A folder on a disk of DISK; None where mounting is not permitted."""
-    folder = tmp_path_factory.mktemp("small_disk")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=700", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        yield None
-        return
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with small_disk(tmp_path_factory.mktemp("small_disk"), DISK) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +60,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
 
 @pytest.fixture(scope="module")
 def server(
-    small_disk: Path | None, certificate: Path | None, tmp_path_factory: pytest.TempPathFactory
+    disk: Path | None, certificate: Path | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[EmbeddedServer]:
     tls = {
         "dbms.ssl.policy.bolt.enabled": "true",
@@ -74,7 +68,7 @@ def server(
         "dbms.ssl.policy.bolt.client_auth": "NONE",
         "server.bolt.tls_level": "OPTIONAL",
     }
-    home = (small_disk or tmp_path_factory.mktemp("failures")) / "home"
+    home = (disk or tmp_path_factory.mktemp("failures")) / "home"
     server = EmbeddedServer(home, settings={**WITHOUT_PLUGINS, **(tls if certificate else {})})
     yield server
     server.stop(force=True)
@@ -280,12 +274,12 @@ def save_many(store: GraphStore) -> None:
         store.save(layered_graph(seed), **PLACE)
 
 
-def test_the_disk_is_full_in_the_middle(server, small_disk, in_the_middle):
+def test_the_disk_is_full_in_the_middle(server, disk, in_the_middle):
     """Last: Neo4j shuts a database whose log it cannot write, and has to be started again."""
-    if small_disk is None:
+    if disk is None:
         pytest.skip("mounting a small disk is not permitted here")
     connection = server.start(SILENT)
-    filler = small_disk / "filler"
+    filler = disk / "filler"
 
     def fill() -> None:
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):

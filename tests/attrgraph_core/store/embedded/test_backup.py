@@ -21,6 +21,7 @@ from attrgraph_core.store.graph_store import GraphStore
 from attrgraph_core.store.queries import load_query
 from attrgraph_core.store.schema import applied_versions, schema_files
 from tests.conftest import WITHOUT_PLUGINS
+from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.neo4j
 SILENT = Console(quiet=True)
@@ -103,14 +104,50 @@ def test_what_was_backed_up_comes_back_and_the_server_runs_on(server, tmp_path):
     with pytest.raises(AttrGraphError, match="there is no file"):
         restore(server, tmp_path / "nothing.dump", force=True, console=SILENT)
     whole = file.read_bytes()
-    for name, content in {"text": b"this is no dump", "half": whole[: len(whole) // 2]}.items():
+    broken = {
+        "text": (b"this is no dump", "Not a valid Neo4j archive"),
+        "half": (whole[: len(whole) // 2], "it is cut short"),
+    }
+    for name, (content, reason) in broken.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(AttrGraphError, match=f"{name} cannot be restored, and nothing was changed"):
+        with pytest.raises(AttrGraphError, match=f"{name} cannot be restored, and nothing was changed.*{reason}"):
             restore(server, tmp_path / name, force=True, console=SILENT)
     assert server.running() == record
     with GraphStore.open(server.connection()) as store:
         assert hashes(store) == OLD_HASHES
     assert {path.name for path in tmp_path.iterdir()} == {"graphs.dump", "text", "half"}
+
+
+def test_a_disk_that_is_full_leaves_the_backup_of_before(server, tmp_path):
+    """16 KB, one page of which the file of before takes; a dump of this store has some 20 KB."""
+    server.start(SILENT)
+    with small_disk(tmp_path, "16k") as disk:
+        if disk is None:
+            pytest.skip("mounting a small disk is not permitted here")
+        file = disk / "graphs.dump"
+        with pytest.raises(AttrGraphError, match=r"no new backup .* no file was left.*No space left on device"):
+            backup(server, file, console=SILENT)
+        assert list(disk.iterdir()) == []
+        file.write_bytes(b"the backup of before")
+        with pytest.raises(AttrGraphError, match=r"the one of before is as it was.*No space left on device"):
+            backup(server, file, force=True, console=SILENT)
+        assert [path.name for path in disk.iterdir()] == ["graphs.dump"]
+        assert file.read_bytes() == b"the backup of before"
+    assert server.running() is not None  # again
+
+
+def test_a_dump_that_ends_too_soon_is_no_backup(server, tmp_path, monkeypatch):
+    """Whatever the tool reports."""
+    file = tmp_path / "graphs.dump"
+
+    def cut(arguments, **about):
+        (folder,) = [text.removeprefix("--to-path=") for text in arguments if text.startswith("--to-path=")]
+        Path(folder, "neo4j.dump").write_bytes(OLD_DUMP.read_bytes()[:10_000])
+
+    monkeypatch.setattr("attrgraph_core.store.embedded.backup.run_admin_tool", cut)
+    with pytest.raises(AttrGraphError, match="ends in the middle"):
+        backup(server, file, console=SILENT)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_to_back_up(tmp_path):
