@@ -8,6 +8,8 @@ started.
 import contextlib
 import json
 import os
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -163,17 +165,27 @@ class EmbeddedServer:
     def stopped(self, console: Console | None = None) -> Iterator[None]:
         """A time without the server, for work on its files; it is started again if it ran, whatever happens.
 
-        Nobody else starts it meanwhile: who tries waits. Raises AttrGraphError as `stop` and `start` do.
+        Nobody else starts it meanwhile: who tries waits. A Ctrl-C that comes while it stops or starts takes effect once
+        it runs again. Raises AttrGraphError as `stop` and `start` do.
         """
         make_private_folder(self.home)
-        was_running = False
+        before: ServerRecord | None = None
         try:
             with self._lock(self.start_timeout):
-                was_running = self._stop_process(STOP_TIMEOUT_SECONDS, force=False)
+                before = self.running()
+                self._stop_process(STOP_TIMEOUT_SECONDS, force=False)
                 yield
         finally:
-            if was_running:
-                self.start(console)
+            if before is not None:
+                with _interrupts_held():
+                    self._start_again(before, console)
+
+    def _start_again(self, before: ServerRecord, console: Console | None) -> None:
+        """Start the server, after the process of before has ended: it was told to, and may be at it still."""
+        with self._lock(self.start_timeout):
+            if self.running() == before:
+                self._stop_process(STOP_TIMEOUT_SECONDS, force=False)
+        self.start(console)
 
     def _stop_process(self, timeout: float, force: bool) -> bool:
         record = self.running()
@@ -363,6 +375,22 @@ def _timeout_from_environment() -> float:
         return float(text) if text else START_TIMEOUT_SECONDS
     except ValueError:
         raise AttrGraphError(f"ATTRGRAPH_NEO4J_START_TIMEOUT is {text!r}, which is no number of seconds.") from None
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """A time in which a Ctrl-C waits for the end of it; in threads there is none to hold."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = threading.Event()
+    handler = signal.signal(signal.SIGINT, lambda *_: came.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
+    if came.is_set():
+        raise KeyboardInterrupt
 
 
 def _status(console: Console, text: str) -> contextlib.AbstractContextManager[object]:

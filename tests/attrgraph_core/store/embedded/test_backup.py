@@ -4,9 +4,11 @@
 restored and brought up to date.
 """
 
+import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 from rich.console import Console
@@ -148,6 +150,37 @@ def test_a_dump_that_ends_too_soon_is_no_backup(server, tmp_path, monkeypatch):
     with pytest.raises(AttrGraphError, match="ends in the middle"):
         backup(server, file, console=SILENT)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("moment", ["while it stops", "while the tool works", "while it starts again"])
+def test_after_a_ctrl_c_the_server_runs_and_there_is_no_half_backup(server, tmp_path, monkeypatch, moment):
+    before = server.start(SILENT)
+    with GraphStore.open(before) as store:
+        counts = store.counts()
+    place = {
+        "while it stops": "attrgraph_core.store.embedded.server._ends",
+        "while the tool works": "attrgraph_core.store.embedded.backup.run_admin_tool",
+        "while it starts again": "attrgraph_core.store.embedded.launch.spawn",
+    }[moment]
+    whole = resolve_name(place.rpartition(".")[0] + ":" + place.rpartition(".")[2])
+    times = []
+
+    def interrupted(*given, **named):
+        times.append(moment)
+        if len(times) == 1:
+            signal.raise_signal(signal.SIGINT)
+        return whole(*given, **named)
+
+    monkeypatch.setattr(place, interrupted)
+    old = server.running()
+    with pytest.raises(KeyboardInterrupt):
+        backup(server, tmp_path / "graphs.dump", console=SILENT)
+    monkeypatch.undo()
+    assert server.running() not in (None, old)
+    assert [path.name for path in tmp_path.iterdir()] == (["graphs.dump"] if moment == "while it starts again" else [])
+    with GraphStore.open(server.connection()) as store:
+        assert store.counts() == counts
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_nothing_to_back_up(tmp_path):
