@@ -3,7 +3,7 @@
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -100,12 +100,7 @@ def _schema(database: Database, connection: Connection) -> Iterator[Finding]:
         yield Finding("schema", State.change, f"without {', '.join(missing)}", "attrgraph db migrate")
     else:
         yield Finding("schema", State.good, f"version {max(applied)}")
-    wanted = {
-        name
-        for number, query in schema_files().items()
-        if number in applied
-        for name in re.findall(r"CREATE (?:CONSTRAINT|INDEX) (\w+)", query.text)
-    }
+    wanted = wanted_indexes(applied)
     indexes = database.read(load_query("lookup/indexes"), {}).set_index("name")
     gone = sorted(wanted - set(indexes.index))
     if gone:
@@ -121,6 +116,16 @@ def _schema(database: Database, connection: Connection) -> Iterator[Finding]:
         yield Finding("indexes", State.advice, found, "wait: queries are slow until then")
     elif not gone and failed.empty:
         yield Finding("indexes", State.good, f"{len(wanted)} online")
+
+
+def wanted_indexes(versions: Container[int]) -> set[str]:
+    """Names of the indexes and constraints that these versions of the schema make, and none of them drops."""
+    wanted: set[str] = set()
+    for number, query in schema_files().items():
+        if number in versions:
+            for verb, name in re.findall(r"(CREATE|DROP) (?:CONSTRAINT|INDEX) (\w+)", query.text):
+                (wanted.add if verb == "CREATE" else wanted.discard)(name)
+    return wanted
 
 
 def _unfinished(database: Database) -> Iterator[Finding]:

@@ -27,11 +27,11 @@ def test_a_good_store_has_nothing_to_change(store):
 @pytest.mark.usefixtures("environment_store")
 def test_an_index_that_is_gone_is_named_and_made_again(store):
     runner = CliRunner()
-    store.run_cypher("DROP INDEX circuit_query", read_only=False)
+    store.run_cypher("DROP INDEX circuit_faithfulness", read_only=False)
     try:
         result = runner.invoke(app, ["doctor", "--problems"])
         assert result.exit_code == 1
-        assert "without circuit_query" in result.output
+        assert "without circuit_faithfulness" in result.output
         assert "attrgraph db migrate --again" in result.output
         assert "1 to change." in result.output
     finally:
