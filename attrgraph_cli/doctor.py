@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.connection import resolve_connection
 
 EXIT_CODE_TO_CHANGE = 1
@@ -21,11 +22,18 @@ def doctor(
 
     Nothing is changed. Exit code 1 where something must be changed, 0 where all is good or could merely be better.
     """
-    from attrgraph_core.store.doctor import State, examine
+    from attrgraph_core.store.doctor import Finding, State, examine, examine_files
     from attrgraph_core.store.embedded.server import EmbeddedServer
 
-    connection = resolve_connection(console=Console(stderr=True))
-    findings = examine(connection, EmbeddedServer() if not os.environ.get("NEO4J_URI") else None)
+    embedded = EmbeddedServer() if not os.environ.get("NEO4J_URI") else None
+    try:
+        findings = examine(resolve_connection(console=Console(stderr=True)), embedded)
+    except AttrGraphError as error:
+        findings = examine_files(embedded) if embedded is not None else []
+        if all(finding.state is not State.change for finding in findings):
+            raise
+        # Files that are open to others are why no connection is made: the way out is theirs.
+        findings.append(Finding("server", State.change, "not asked", str(error)))
     table = Table(box=None)
     for column in ("looked at", "is", "found", "way out"):
         table.add_column(column, overflow="fold")

@@ -1,5 +1,6 @@
 """`attrgraph`: the command line. Errors that a user can mend are one line; `--debug` shows the trace."""
 
+import logging
 import os
 import sys
 
@@ -40,6 +41,7 @@ def main() -> None:
     if debug:
         os.environ["ATTRGRAPH_DEBUG"] = "1"
     error_console = Console(stderr=True)
+    logging.getLogger("neo4j").addHandler(logging.NullHandler())  # or its retries are printed as they are
     try:
         app(arguments)
     except AttrGraphError as error:

@@ -11,15 +11,21 @@ WIDTH_WITHOUT_TERMINAL = 160
 def size() -> None:
     """Say how many nodes and relationships of each kind there are, how large each run is, and what is on disk.
 
-    The embedded server's files are measured, those of a server of yours are not to be seen from here. A run's part of
-    the disk is taken by its edges, which are most of it.
+    A graph's bytes are counted by its records, which Neo4j writes into its files up to a quarter of an hour later. The
+    embedded server's files are measured too, those of a server of yours are not to be seen from here.
     """
     from attrgraph_core.store.graph_store import GraphStore
+    from attrgraph_core.store.sizes import counted_bytes
 
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH_WITHOUT_TERMINAL)
     with GraphStore.open() as store:
         kinds, runs = store.sizes()
-        graph_bytes = _embedded_bytes(console) if store.connection.way == "embedded" else None
+        is_embedded = store.connection.way == "embedded"
+    count_of = kinds.set_index("kind")["count"]
+    counted = counted_bytes(count_of["NeuronState"], count_of["[INFLUENCES]"])
+    _say(console, f"graphs: {counted / 1e6:,.1f} MB, counted by their records")
+    if is_embedded:
+        _print_files(console, counted)
     counts = Table(title="nodes and relationships")
     counts.add_column("kind")
     counts.add_column("count", justify="right")
@@ -31,25 +37,22 @@ def size() -> None:
         table.add_column(column, overflow="fold")
     for column in ("graphs", "neurons in them", "edges", "about"):
         table.add_column(column, justify="right")
-    all_edges = int(runs["edge_count"].sum())
     for run in runs.itertuples():
-        share = (
-            "" if graph_bytes is None or not all_edges else f"{graph_bytes * run.edge_count / all_edges / 1e6:,.1f} MB"
-        )
-        counted = (f"{run.graph_count:,}", f"{run.state_count:,}", f"{run.edge_count:,}")
-        table.add_row(str(run.run_id), str(run.status), *counted, share)
+        about = f"{counted_bytes(run.state_count, run.edge_count) / 1e6:,.1f} MB"
+        numbers = (f"{run.graph_count:,}", f"{run.state_count:,}", f"{run.edge_count:,}")
+        table.add_row(str(run.run_id), str(run.status), *numbers, about)
     console.print(table if len(runs) else "There are no runs.")
 
 
-def _embedded_bytes(console: Console) -> int:
+def _print_files(console: Console, counted: int) -> None:
     from attrgraph_core.store.embedded.server import EmbeddedServer
 
     server = EmbeddedServer()
-    graph_bytes, all_bytes = server.database_bytes(), server.status().store_bytes
-    console.print(
-        f"on disk: graphs {graph_bytes / 1e6:,.1f} MB, with logs of transactions {all_bytes / 1e6:,.1f} MB "
-        f"({server.home})",
-        highlight=False,
-        soft_wrap=True,
-    )
-    return graph_bytes
+    files, all_files = server.database_bytes(), server.status().store_bytes
+    waiting = ", less than they hold until Neo4j's next checkpoint" if files < counted else ""
+    _say(console, f"on disk: files of graphs {files / 1e6:,.1f} MB{waiting}")
+    _say(console, f"         with logs of transactions {all_files / 1e6:,.1f} MB ({server.home})")
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True)

@@ -9,11 +9,14 @@ from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from attrgraph_core.errors import AttrGraphError
-from attrgraph_core.store.connection import Connection
+from attrgraph_core.store.connection import Connection, verify
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.queries import load_query
 from attrgraph_core.store.schema import applied_versions, schema_files
+from attrgraph_core.store.sizes import counted_bytes
 
 if TYPE_CHECKING:
     from attrgraph_core.store.embedded.server import EmbeddedServer
@@ -22,6 +25,10 @@ OLDEST_SERVER, OLDEST_DRIVER = (5, 26), (5, 26)
 LEFT_BEHIND_SECONDS = 600  # no batch takes as long
 LEAST_FREE_BYTES = 1_000_000_000
 PAGE_CACHE, HEAP = "server.memory.pagecache.size", "server.memory.heap.max_size"
+VARIABLES = {PAGE_CACHE: "ATTRGRAPH_NEO4J_PAGE_CACHE", HEAP: "ATTRGRAPH_NEO4J_HEAP"}
+HEAP_BYTES_AN_EDGE = 1000  # of the graph that a statement reads or writes (docs/graph.md)
+LEAST_HEAP = 2**29
+HEAP_TOLERANCE = 0.9  # Java tells a little less than it was given
 
 
 class State(StrEnum):
@@ -47,6 +54,7 @@ def examine(connection: Connection, embedded: "EmbeddedServer | None") -> list[F
 
     Raises AttrGraphError where the server does not answer.
     """
+    verify(connection)  # at once: what a database asks is tried again for half a minute
     database = Database(connection)
     try:
         findings = [
@@ -54,12 +62,20 @@ def examine(connection: Connection, embedded: "EmbeddedServer | None") -> list[F
             *_schema(database, connection),
             *_unfinished(database),
             *_encryption(connection),
+            *judge_memory(read_memory(database, embedded), embedded is not None),
         ]
         if embedded is not None:
-            findings += [*_memory(database, embedded), *_disk(embedded), *_privacy(embedded)]
+            findings += examine_files(embedded)
     finally:
         database.close()
     return findings
+
+
+def examine_files(embedded: "EmbeddedServer") -> list[Finding]:
+    """The findings on the embedded server's home, which need no connection; none where there is no home yet."""
+    if not embedded.home.is_dir():
+        return []
+    return [*_disk(embedded), *_privacy(embedded)]
 
 
 def _versions(database: Database) -> Iterator[Finding]:
@@ -157,24 +173,89 @@ def _encryption(connection: Connection) -> Iterator[Finding]:
         yield Finding("way to the server", State.advice, "not encrypted, the password neither", way_out)
 
 
-def _memory(database: Database, server: "EmbeddedServer") -> Iterator[Finding]:
+@dataclass(frozen=True)
+class Memory:
+    """What a server has, in bytes, and what it is for; None for what it does not tell. `machine` is all of its RAM."""
+
+    page_cache: int | None
+    heap: int | None
+    machine: int | None
+    store: int
+    largest_graph_edges: int
+
+
+def read_memory(database: Database, embedded: "EmbeddedServer | None") -> Memory:
+    """Ask a server for its memory and count its graphs; the embedded one's files are looked at, too."""
     settings = database.read(load_query("lookup/settings"), {"names": [PAGE_CACHE, HEAP]}).set_index("name")["value"]
-    cache = _bytes(settings.get(PAGE_CACHE))
-    store = server.database_bytes()
-    if cache is None:
+    try:
+        of_java = database.read(load_query("lookup/java_memory"), {}).iloc[0]
+        heap, machine = _positive(of_java["heap"]), _positive(of_java["machine"])
+    except AttrGraphError:  # Aura lets nobody ask, nor does a role of few rights
+        heap, machine = None, None
+    kinds = database.read(load_query("lookup/kind_counts"), {}).set_index("kind")["count"]
+    largest = database.read(load_query("lookup/largest_graph"), {})["edge_count"].iloc[0]
+    counted = counted_bytes(kinds["NeuronState"], kinds["[INFLUENCES]"])
+    return Memory(
+        page_cache=_bytes(settings.get(PAGE_CACHE)),
+        heap=_bytes(settings.get(HEAP)) or heap,
+        machine=machine,
+        store=max(counted, embedded.database_bytes() if embedded is not None else 0),
+        largest_graph_edges=int(largest),
+    )
+
+
+def _positive(number: object) -> int | None:
+    return int(number) if isinstance(number, (int, float, np.number)) and number > 0 else None
+
+
+def judge_memory(memory: Memory, is_embedded: bool) -> Iterator[Finding]:
+    """Whether the page cache holds the store, the heap a statement about the largest graph, and the machine both."""
+    cache, heap, machine, store = memory.page_cache, memory.heap, memory.machine, memory.store
+    if cache is None and heap is None:
+        way_out = "ask who keeps the server; docs/graph.md says what a store needs"
+        yield Finding("memory", State.advice, f"not told; graphs take {_megabytes(store)}", way_out)
         return
-    found = f"page cache {cache / 1e6:,.0f} MB, store {store / 1e6:,.0f} MB"
-    if cache >= store:
-        yield Finding("memory", State.good, found)
-    else:
-        size = 2 ** max(28, (store - 1).bit_length()) // 2**20
-        way_out = f"ATTRGRAPH_NEO4J_PAGE_CACHE={size}m, then attrgraph db stop and start, if this machine has it"
-        yield Finding("memory", State.advice, found, way_out)
+    if cache is not None and heap is not None and machine is not None and cache + heap > machine:
+        found = f"page cache {_megabytes(cache)} and heap {_megabytes(heap)}, of {_megabytes(machine)} that there are"
+        way_out = f"a smaller heap, or {_set(PAGE_CACHE, _power(machine // 2), is_embedded)}"
+        yield Finding("memory of the machine", State.change, found, way_out)
+    if cache is not None:
+        found = f"page cache {_megabytes(cache)}, store {_megabytes(store)}"
+        best = max(2**28, 2 ** (store - 1).bit_length() if store else 0)
+        if cache >= store:
+            yield Finding("memory", State.good, found)
+        elif machine is not None and best + (heap or 0) > machine - LEAST_FREE_BYTES:
+            way_out = "the machine has no more: attrgraph db prune, or a larger machine"
+            yield Finding("memory", State.advice, f"{found}, machine {_megabytes(machine)}", way_out)
+        else:
+            yield Finding("memory", State.advice, found, _set(PAGE_CACHE, best, is_embedded))
+    if heap is not None:
+        needed = max(LEAST_HEAP, HEAP_BYTES_AN_EDGE * memory.largest_graph_edges)
+        found = f"heap {_megabytes(heap)}, largest graph {memory.largest_graph_edges:,} edges"
+        if heap >= HEAP_TOLERANCE * needed:
+            yield Finding("heap", State.good, found)
+        else:
+            yield Finding("heap", State.advice, found, _set(HEAP, 2 ** (needed - 1).bit_length(), is_embedded))
 
 
-def _bytes(size: str | None) -> int | None:
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB"
+
+
+def _power(count: int) -> int:
+    """The largest power of two that is no larger."""
+    return 2 ** (max(1, count).bit_length() - 1)
+
+
+def _set(setting: str, size: int, is_embedded: bool) -> str:
+    if is_embedded:
+        return f"{VARIABLES[setting]}={size // 2**20}m, then attrgraph db stop and start"
+    return f"{setting}={size // 2**20}m in the server's neo4j.conf"
+
+
+def _bytes(size: object) -> int | None:
     """Bytes of a size as Neo4j writes it, `256.00MiB` or `268435456B`; None where it is none."""
-    match = re.fullmatch(r"([\d.]+)\s*([KMGT]?)(?:i?B)?", (size or "").strip(), re.IGNORECASE)
+    match = re.fullmatch(r"([\d.]+)\s*([KMGT]?)(?:i?B)?", size.strip() if isinstance(size, str) else "", re.IGNORECASE)
     if match is None:
         return None
     return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
@@ -189,6 +270,8 @@ def _disk(server: "EmbeddedServer") -> Iterator[Finding]:
 
 def _privacy(server: "EmbeddedServer") -> Iterator[Finding]:
     for path, mode in ((server.home, 0o700), (server.password_file, 0o600)):
+        if not path.exists():
+            continue
         found = stat.S_IMODE(path.stat().st_mode)
         what = "password file" if path == server.password_file else "home folder"
         if found & 0o077:

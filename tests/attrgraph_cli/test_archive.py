@@ -48,7 +48,7 @@ def test_size_counts_by_kind_and_by_run(store):
     shown = CliRunner().invoke(app, ["size"])
     assert shown.exit_code == 0, shown.output
     cells = [[cell.strip() for cell in line.split("│")] for line in shown.output.splitlines() if "│" in line]
-    assert ["", RUN, "unknown", "1", "5", "5", "", ""] in cells
+    assert ["", RUN, "unknown", "1", "5", "5", "0.0 MB", ""] in cells
     kinds = {row[1]: row[2] for row in cells}
     everything = store.run_cypher("MATCH ()-[edge:INFLUENCES]->() RETURN count(edge) AS count")["count"][0]
     assert kinds["[INFLUENCES]"] == f"{everything:,}"

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -99,3 +103,57 @@ def test_files_open_to_others_and_a_full_disk_must_change(tmp_path, monkeypatch)
     monkeypatch.setattr(doctor, "LEAST_FREE_BYTES", 2**60)
     (finding,) = doctor._disk(server)
     assert (finding.state, "prune" in finding.way_out) == (State.change, True)
+
+
+GIGABYTE, MEGABYTE = 10**9, 2**20
+
+
+@pytest.mark.parametrize(
+    ("cache", "heap", "machine", "store", "edges", "expected"),
+    [
+        (256 * MEGABYTE, GIGABYTE, 16 * GIGABYTE, 200 * MEGABYTE, 10**6, {"memory": "", "heap": ""}),
+        (
+            256 * MEGABYTE, GIGABYTE, 16 * GIGABYTE, 300 * MEGABYTE, 3 * 10**6,
+            {"memory": "PAGE_CACHE=512m", "heap": "HEAP=4096m"},
+        ),
+        (
+            256 * MEGABYTE, GIGABYTE, 4 * GIGABYTE, 3 * GIGABYTE, 0,
+            {"memory": "the machine has no more: attrgraph db prune", "heap": ""},
+        ),
+        (
+            8 * GIGABYTE, GIGABYTE, 8 * GIGABYTE, GIGABYTE, 0,
+            {"memory of the machine": "a smaller heap, or ATTRGRAPH_NEO4J_PAGE_CACHE=2048m,", "memory": "", "heap": ""},
+        ),
+        (256 * MEGABYTE, None, None, GIGABYTE, 0, {"memory": "PAGE_CACHE=1024m"}),
+        (None, None, None, GIGABYTE, 0, {"memory": "ask who keeps the server"}),
+    ],
+)  # fmt: skip
+def test_memory_is_judged_by_the_store_the_largest_graph_and_the_machine(cache, heap, machine, store, edges, expected):
+    findings = list(doctor.judge_memory(doctor.Memory(cache, heap, machine, store, edges), is_embedded=True))
+    assert [finding.what for finding in findings] == list(expected)
+    for finding in findings:
+        assert (finding.way_out == "") is (expected[finding.what] == "")
+        assert expected[finding.what] in finding.way_out
+        assert finding.state is (
+            State.good if not finding.way_out else State.change if finding.what.endswith("machine") else State.advice
+        )
+
+
+def test_a_server_of_yours_is_set_where_it_runs():
+    memory = doctor.Memory(256 * MEGABYTE, GIGABYTE, None, GIGABYTE, 0)
+    assert next(doctor.judge_memory(memory, is_embedded=False)).way_out == (
+        "server.memory.pagecache.size=1024m in the server's neo4j.conf"
+    )
+
+
+def test_a_server_that_is_down_is_said_so_in_one_line():
+    environment = os.environ | {"NEO4J_URI": "bolt://127.0.0.1:9", "NEO4J_PASSWORD": "x"}
+    for command in ("doctor", "size"):
+        ended = subprocess.run(
+            [sys.executable, "-m", "attrgraph_cli.main", "db", command],
+            env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert ended.returncode == 1
+        assert ended.stdout == ""
+        (line,) = ended.stderr.splitlines()
+        assert line.startswith("error: Neo4j at bolt://127.0.0.1:9 does not answer. Is it running")
