@@ -77,10 +77,12 @@ def _epochs(graphs: "pd.DataFrame") -> str:
 
 
 def _prune(store: "GraphStore", plan: "RetentionPlan", console: Console) -> None:
-    before, bytes_before = store.counts(), store_bytes(store)
+    from attrgraph_core.store.sizes import disk_bytes
+
+    before, bytes_before = store.counts(), disk_bytes(store.connection)
     with console.status("deleting") as status:
         pruned = store.prune(plan, lambda done, total: status.update(f"deleting: {done} of {total} graphs"))
-    after, bytes_after = store.counts(), store_bytes(store)
+    after, bytes_after = store.counts(), disk_bytes(store.connection)
     console.print(
         f"Deleted {pruned.graph_count} graphs with {pruned.edge_count:,} edges and {pruned.circuit_count} circuits.\n"
         f"nodes:         {before[0]:>12,} before, {after[0]:>12,} now\n"
@@ -96,12 +98,3 @@ def _prune(store: "GraphStore", plan: "RetentionPlan", console: Console) -> None
         "the store anew: docs/graph.md says how.",
         soft_wrap=True,
     )
-
-
-def store_bytes(store: "GraphStore") -> int | None:
-    """Bytes on disk of the embedded server's data; None for a server of the environment, whose disk is not seen."""
-    if store.connection.way != "embedded":
-        return None
-    from attrgraph_core.store.embedded.server import EmbeddedServer
-
-    return EmbeddedServer().status().store_bytes

@@ -3,7 +3,7 @@
 Without `apply` the job only says what would go. The schedule applies, and is off until it is switched on.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
@@ -11,6 +11,9 @@ from pydantic import Field
 from pipelines.failures import failures_named
 from pipelines.pictures import table_metadata
 from pipelines.resources import GraphStoreResource
+
+if TYPE_CHECKING:
+    from attrgraph_core.store.graph_store import GraphStore
 
 
 class RetentionConfig(dg.Config):
@@ -27,7 +30,7 @@ class RetentionConfig(dg.Config):
 
 @dg.op(out=dg.Out(dg.Nothing))
 def prune_graphs(context: dg.OpExecutionContext, config: RetentionConfig, graph_store: GraphStoreResource) -> None:
-    """Show, and with `apply` delete, the graphs of snapshots that no rule keeps; counts are metadata."""
+    """Show, and with `apply` delete, the graphs of snapshots that no rule keeps; counts and bytes are metadata."""
     from attrgraph_core.store.retention import RetentionRules
 
     with failures_named(), graph_store.open() as store:
@@ -42,15 +45,36 @@ def prune_graphs(context: dg.OpExecutionContext, config: RetentionConfig, graph_
             "circuits_going": int(plan.going["circuit_count"].sum()),
             "plan": table_metadata(plan.graphs[["graph_id", "edge_count", "kept_for"]], rows=100),
         }
-        metadata["nodes_before"], metadata["relationships_before"] = store.counts()
+        metadata |= _sizes(store, "before")
         if config.apply:
             pruned = store.prune(plan, lambda done, total: context.log.debug(f"{done} of {total} graphs deleted"))
             metadata["graphs_deleted"] = pruned.graph_count
-            metadata["nodes_after"], metadata["relationships_after"] = store.counts()
-    context.log.info(
-        f"{len(plan.going)} of {len(plan.graphs)} graphs {'were deleted' if config.apply else 'would go; set apply'}"
-    )
+            metadata["graphs_skipped"] = list(pruned.skipped)
+            metadata |= _sizes(store, "after")
+    if not config.apply:
+        context.log.info(f"{len(plan.going)} of {len(plan.graphs)} graphs would go; set apply")
+    else:
+        context.log.info(f"{metadata['graphs_deleted']} of {len(plan.graphs)} graphs were deleted")
+        if metadata["graphs_skipped"]:
+            context.log.warning(
+                f"graphs written or chosen from meanwhile stay: {', '.join(metadata['graphs_skipped'])}"
+            )
     context.add_output_metadata(metadata)
+
+
+def _sizes(store: "GraphStore", when: str) -> dict[str, int]:
+    """What the store holds; its bytes as counted by its records, and on disk where that is to be seen."""
+    from attrgraph_core.store.sizes import counted_bytes, disk_bytes
+
+    nodes, relationships = store.counts()
+    kinds = store.sizes()[0].set_index("kind")["count"]
+    found = {
+        f"nodes_{when}": nodes,
+        f"relationships_{when}": relationships,
+        f"graph_bytes_{when}": counted_bytes(kinds["NeuronState"], kinds["[INFLUENCES]"]),
+    }
+    on_disk = disk_bytes(store.connection)
+    return found if on_disk is None else {**found, f"disk_bytes_{when}": on_disk}
 
 
 @dg.job(executor_def=dg.in_process_executor, description="Delete the graphs of snapshots that no rule keeps.")

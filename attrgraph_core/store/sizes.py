@@ -4,6 +4,8 @@ What was committed is in the log of transactions first, and in the store's files
 quarter of an hour later; Community Edition cannot be asked for one. docs/graph.md says what the bytes are made of.
 """
 
+from attrgraph_core.store.connection import Connection
+
 EDGE_BYTES = 75  # an INFLUENCES with its properties
 STATE_BYTES = 730  # a NeuronState with its properties, its two relationships and its two index entries
 
@@ -11,3 +13,13 @@ STATE_BYTES = 730  # a NeuronState with its properties, its two relationships an
 def counted_bytes(state_count: int, edge_count: int) -> int:
     """Bytes that neurons in graphs and edges take at least: all but a few hundredths of a store."""
     return STATE_BYTES * int(state_count) + EDGE_BYTES * int(edge_count)
+
+
+def disk_bytes(connection: Connection) -> int | None:
+    """Bytes on disk of the embedded server's data; None for a server of the environment, whose disk is not seen."""
+    if connection.way != "embedded":
+        return None
+    # Imported late: who brings a server needs neither Java nor the cache.
+    from attrgraph_core.store.embedded.server import EmbeddedServer
+
+    return EmbeddedServer().status().store_bytes

@@ -67,7 +67,30 @@ def test_it_shows_first_and_deletes_when_told(environment_store, run_id):
         deleted = metadata(run_job(instance, **rules, apply=True))
     assert deleted["graphs_deleted"] == 6
     assert deleted["nodes_before"] - deleted["nodes_after"] == 6 * 3
+    assert deleted["graph_bytes_before"] - deleted["graph_bytes_after"] == 6 * (75 + 2 * 730)
+    assert deleted["graphs_skipped"] == []
+    assert "disk_bytes_after" not in deleted  # of a server of the environment
     assert epochs(environment_store, run_id) == [0, 4, 8, 9]
+
+
+def test_what_was_written_meanwhile_stays_and_is_named(environment_store, run_id, monkeypatch):
+    whole = GraphStore.prune
+    graph_id = f"{run_id}/stage_1/epoch_3/deeplift/label"
+    set_status = "MATCH (graph:AttributionGraph {graph_id: $id}) SET graph.status = $status"
+
+    def prune(store, *given):
+        store.run_cypher(set_status, {"id": graph_id, "status": "writing"}, read_only=False)
+        try:
+            return whole(store, *given)
+        finally:
+            store.run_cypher(set_status, {"id": graph_id, "status": "complete"}, read_only=False)
+
+    monkeypatch.setattr(GraphStore, "prune", prune)
+    with dg.DagsterInstance.ephemeral() as instance:
+        rules = {"runs": [run_id], "keep_last": 2, "keep_every": 4, "keep_stage_ends": False, "keep_best": ""}
+        deleted = metadata(run_job(instance, **rules, apply=True))
+    assert (deleted["graphs_deleted"], deleted["graphs_skipped"]) == (5, [graph_id])
+    assert epochs(environment_store, run_id) == [0, 3, 4, 8, 9]
 
 
 def test_rules_that_are_none_fail_in_one_line(run_id):
