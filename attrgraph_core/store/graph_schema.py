@@ -52,8 +52,9 @@ def _properties(required: str, optional: str = "") -> dict[str, Property]:
 NODES = {
     "Experiment": Node("an experiment file", _properties("name: String")),
     "Run": Node(
-        "an experiment with one seed; `status` is `running`, `complete`, `failed`, or `deleting`; `name`, `tags` and "
-        "`note` are people's; `dagster_run_id` is Dagster's run that made it last",
+        "an experiment with one seed; `status` is `running`, `complete`, `failed`, `deleting`, `importing`, or "
+        "`unknown` of a run of which only graphs were saved; `name`, `tags` and `note` are people's; `dagster_run_id` "
+        "is Dagster's run that made it last",
         _properties(
             "run_id: String, status: String, started_at: DateTime",
             "seed: Long, config_hash: String, configuration: String, code_version: String, finished_at: DateTime, "

@@ -16,6 +16,7 @@ from attrgraph_core.evidence.evidence import Evidence
 from attrgraph_core.store import graph_schema
 from attrgraph_core.store.connection import Connection
 from attrgraph_core.store.graph_store import GraphStore
+from attrgraph_core.store.queries import CYPHER_FOLDER, load_query, query_names
 from attrgraph_core.store.retention import RetentionPlan, RetentionRules
 from attrgraph_core.targeting.neuron_set import NeuronSet
 from tests.worked_graph import EDGES, make_graph
@@ -91,6 +92,20 @@ def test_a_query_of_the_page_answers(store, query, parameters, expected):
 
 def test_the_page_is_generated_from_the_definition():
     assert graph_schema.generated() in PAGE, "run: python -m attrgraph_core.store.graph_schema docs/graph.md"
+
+
+def test_every_status_that_a_query_gives_a_run_is_named():
+    texts = [path.read_text(encoding="utf-8") for path in CYPHER_FOLDER.rglob("*.cypher")]
+    given = {status for text in texts for status in re.findall(r"SET .*run\.status = '(\w+)'", text)}
+    assert given >= {"deleting", "importing", "unknown"}
+    assert {status for status in given if f"`{status}`" not in graph_schema.NODES["Run"].meaning} == set()
+
+
+def test_the_queries_that_compare_runs_are_named_where_stores_are_parted():
+    """Those that go by what two runs share: an experiment, or matches of their neurons."""
+    part = PAGE.partition("*Shard by")[2].partition("*The offline importer*")[0]
+    crossing = {name for name in query_names() if re.search(r":Experiment\b|MATCHES", load_query(name).text)}
+    assert set(re.findall(r"`(\w+)`", part)) == crossing
 
 
 @pytest.fixture(scope="module")
