@@ -5,7 +5,11 @@
 
 Two embedded servers of their own, side by side, and every query asked of one and then of the other, so that a busy
 machine slows both. The small store has two snapshots, one of each of two stages, which some queries compare; the large
-one has `--snapshots` more in the first stage. Queries that go through time are asked of the large store only.
+one has `--snapshots` more in the first stage. How much queries grow that go through time is not judged.
+
+Four queries are not asked. `blamed_inputs`, `failure_edges` and `run_against_run` compare a graph with another one that
+somebody names, whatever else is stored: their db hits are bounded by those two (tests/cypher/plan_bounds.py).
+`seed_agreement` compares the runs of an experiment whose neurons are matched, and these stores have one run.
 """
 
 import argparse
