@@ -112,9 +112,13 @@ class Database:
 
     def explain(self, text: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The plan of any Cypher statement as the driver gives it: operatorType, args, children. Nothing is run."""
+
+        def work(transaction: neo4j.ManagedTransaction) -> dict[str, Any] | None:
+            return transaction.run(cast(LiteralString, f"EXPLAIN {text}"), dict(parameters)).consume().plan
+
         try:
             with self.driver.session(default_access_mode=neo4j.READ_ACCESS) as session:
-                plan = session.run(cast(LiteralString, f"EXPLAIN {text}"), dict(parameters)).consume().plan
+                plan = session.execute_read(work)
         except (DriverError, Neo4jError, OSError) as error:
             raise describe_driver_error(error, self.connection) from error
         return dict(plan or {})
@@ -144,21 +148,35 @@ class Database:
     ) -> pd.DataFrame:
         """Run any Cypher in a transaction of its own; nodes and relationships of the result become dictionaries.
 
+        What only reads is tried again where the error is transient. What writes is run once: the server would refuse
+        `CALL ... IN TRANSACTIONS` in a transaction that can be tried again, and a part of it may be committed.
         Raises AttrGraphError where it takes longer than `timeout` seconds or gives more than `max_rows` rows.
         """
+
+        def rows_of(result: neo4j.Result) -> tuple[list[str], list[list[Any]]]:
+            columns = list(result.keys())
+            rows: list[list[Any]] = []
+            for record in result:
+                if max_rows is not None and len(rows) == max_rows:
+                    raise AttrGraphError(
+                        f"the statement gives more than {max_rows:,} rows; add a LIMIT to it, or allow more: "
+                        "max_rows=..., on the command line --max-rows N"
+                    )
+                rows.append([_plain(value) for value in record.values()])
+            return columns, rows
+
+        @neo4j.unit_of_work(timeout=timeout)
+        def read(transaction: neo4j.ManagedTransaction) -> tuple[list[str], list[list[Any]]]:
+            return rows_of(transaction.run(cast(LiteralString, text), dict(parameters)))
+
         mode = neo4j.READ_ACCESS if read_only else neo4j.WRITE_ACCESS
         try:
             with self.driver.session(default_access_mode=mode) as session:
-                result = session.run(neo4j.Query(cast(LiteralString, text), timeout=timeout), dict(parameters))
-                columns = list(result.keys())
-                rows: list[list[Any]] = []
-                for record in result:
-                    if max_rows is not None and len(rows) == max_rows:
-                        raise AttrGraphError(
-                            f"the statement gives more than {max_rows:,} rows; add a LIMIT to it, or allow more: "
-                            "max_rows=..., on the command line --max-rows N"
-                        )
-                    rows.append([_plain(value) for value in record.values()])
+                if read_only:
+                    columns, rows = session.execute_read(read)
+                else:
+                    query = neo4j.Query(cast(LiteralString, text), timeout=timeout)
+                    columns, rows = rows_of(session.run(query, dict(parameters)))
         except (DriverError, Neo4jError, OSError) as error:
             if read_only and getattr(error, "code", None) == "Neo.ClientError.Statement.AccessMode":
                 raise AttrGraphError(

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import neo4j
 import pytest
 
-from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.errors import AttrGraphError, UnreachableError
 from attrgraph_core.store import database
 from attrgraph_core.store.database import Database
 
@@ -76,3 +76,25 @@ def test_what_stays_transient_is_named_with_the_way_out(neo4j_connection, run_id
     (refused,) = [each for each in ended if isinstance(each, str)]
     assert "was busy with another writer's work" in refused
     assert [{"written": 2}] in ended
+
+
+def cut_once(monkeypatch, part: str) -> None:
+    """The connection is taken for cut the first time that this part of a result is asked for."""
+    whole, first = getattr(neo4j.Result, part), iter([True])
+
+    def cut(self):
+        if next(first, False):
+            raise neo4j.exceptions.SessionExpired("cut")
+        return whole(self)
+
+    monkeypatch.setattr(neo4j.Result, part, cut)
+
+
+def test_what_only_reads_is_asked_again_and_what_writes_is_not(store, monkeypatch):
+    cut_once(monkeypatch, "keys")
+    assert store._database.run("RETURN 7 AS seven", {}, read_only=True, timeout=60.0)["seven"].tolist() == [7]
+    cut_once(monkeypatch, "consume")
+    assert store._database.explain("RETURN 7 AS seven", {})["operatorType"].startswith("ProduceResults")
+    cut_once(monkeypatch, "keys")
+    with pytest.raises(UnreachableError):  # nobody knows how far it came
+        store._database.run("CREATE (nothing) DELETE nothing RETURN 1 AS one", {}, read_only=False)
