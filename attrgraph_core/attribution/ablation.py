@@ -14,8 +14,8 @@ import pandas as pd
 import torch
 from torch import Tensor, fx, nn
 
-from attrgraph_core.attribution.checks import admitted, check_scores, known_tokens
-from attrgraph_core.attribution.network_pass import NetworkPass, Recording
+from attrgraph_core.attribution.checks import admitted, check_scores
+from attrgraph_core.attribution.network_pass import NetworkPass, Recording, known_tokens
 from attrgraph_core.attribution.structure import INPUT, Layer, NetworkStructure
 from attrgraph_core.attribution.target import Target, make_target
 from attrgraph_core.errors import AttrGraphError

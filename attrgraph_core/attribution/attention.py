@@ -95,7 +95,10 @@ def _as_added(mask: Tensor, like: Tensor) -> Tensor:
 def stop_at_weights(
     operation: Any, arguments: Any, keywords: Any, stop: Callable[[Any], Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of tokens averaged by attention, with `stop` applied to the weights, or to queries and keys."""
-    count = 2 if is_scaled_dot_product(operation) else 1
-    named = {name: stop(part) if name in ("query", "key") else part for name, part in keywords.items()}
-    return tuple(stop(part) if place < count else part for place, part in enumerate(arguments)), named
+    """The arguments of tokens averaged by attention, with `stop` applied to all but what is averaged: to the weights,
+    or to queries, keys and masks."""
+    averaged = 2 if is_scaled_dot_product(operation) else 1
+    return (
+        tuple(part if place == averaged else stop(part) for place, part in enumerate(arguments)),
+        {name: part if name in ("value", "mat2") else stop(part) for name, part in keywords.items()},
+    )

@@ -20,13 +20,13 @@ from attrgraph_core.attribution.checks import (
     batches_of,
     check_inputs,
     check_scores,
-    known_tokens,
     precision_of,
 )
 from attrgraph_core.attribution.factors import AttributionMethod, Batch
 from attrgraph_core.attribution.graph_sums import Sums, graph_of
 from attrgraph_core.attribution.method import Method
 from attrgraph_core.attribution.methods import attribution_method
+from attrgraph_core.attribution.network_pass import known_tokens
 from attrgraph_core.attribution.neuron_methods.neuron_method import NeuronMethod
 from attrgraph_core.attribution.neuron_sums import NeuronSums, neuron_graph_of
 from attrgraph_core.attribution.structure import NetworkStructure

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from attrgraph_core.attribution.evaluation import evaluation_mode, untouched
 from attrgraph_core.attribution.layout import network_structure
+from attrgraph_core.attribution.network_pass import unknown_token
 from attrgraph_core.attribution.structure import NetworkStructure
 from attrgraph_core.errors import AttrGraphError
 
@@ -37,17 +38,6 @@ def admitted(
         yield known, inputs
 
 
-@contextmanager
-def known_tokens(structure: NetworkStructure) -> Iterator[None]:
-    """Around a pass: a token without an embedding becomes an AttrGraphError."""
-    try:
-        yield
-    except IndexError as error:
-        if not structure.reads_tokens:
-            raise
-        raise AttrGraphError("an input or the baseline holds a token that the network has no embedding for") from error
-
-
 def check_scores(scores: Tensor) -> None:
     """Raise AttrGraphError for scores that are not finite."""
     if not bool(torch.isfinite(scores).all()):
@@ -64,10 +54,9 @@ def structure_of(model: nn.Module, inputs: Tensor) -> NetworkStructure:
             try:
                 model(inputs[:1])
             except Exception as error:
-                raise AttrGraphError(
-                    f"{type(model).__name__} does not take inputs of shape {tuple(inputs.shape)}: "
-                    f"{str(error).splitlines()[0]}"
-                ) from error
+                if isinstance(error, IndexError) and not inputs.is_floating_point():
+                    raise unknown_token() from error
+                refuse_shape(model, inputs, error)
         raise
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_map
 
-from attrgraph_core.attribution.attention import attend, attention_weights
+from attrgraph_core.attribution.attention import attend, attention_weights, stop_at_weights
 from attrgraph_core.attribution.factors import (
     AttributionMethod,
     Batch,
@@ -32,7 +32,7 @@ from attrgraph_core.attribution.factors import (
 )
 from attrgraph_core.attribution.network_pass import LayerRecord, NetworkPass, alias, differentiable
 from attrgraph_core.attribution.normalisation import normalisation
-from attrgraph_core.attribution.operations import LARGEST, is_scaled_dot_product
+from attrgraph_core.attribution.operations import LARGEST
 from attrgraph_core.attribution.rescale import (
     is_adaptive_max_pool,
     max_pool_settings,
@@ -208,7 +208,7 @@ class _DualPass(NetworkPass):
         return Dual(weights, weights)
 
     def pass_attend(self, node: fx.Node, arguments: Any, keywords: Any) -> Dual:
-        held = _held_weights(self.operation(node), arguments, keywords)
+        held = stop_at_weights(self.operation(node), arguments, keywords, _held)
         value = NetworkPass.plain(self, node, *_values(held))
         with torch.no_grad():
             reference = NetworkPass.plain(self, node, *_references(held))
@@ -221,15 +221,6 @@ class _DualPass(NetworkPass):
         return Dual(attend(module, weights, values.value), reference)
 
 
-def _held_weights(operation: Any, arguments: Any, keywords: Any) -> tuple[Any, Any]:
-    """The arguments with the input's weights (or queries, keys and masks) in the baseline's pass, too, without
-    derivative."""
-
-    def hold(part: Any) -> Any:
-        return Dual(part.value.detach(), part.value.detach()) if isinstance(part, Dual) else part
-
-    averaged = 2 if is_scaled_dot_product(operation) else 1
-    return (
-        tuple(part if place == averaged else hold(part) for place, part in enumerate(arguments)),
-        {name: part if name in ("value", "mat2") else hold(part) for name, part in keywords.items()},
-    )
+def _held(part: Any) -> Any:
+    """What it is for the input, in the baseline's pass, too, without derivative."""
+    return Dual(part.value.detach(), part.value.detach()) if isinstance(part, Dual) else part

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from attrgraph_core.attribution.checks import DIVERGED, check_inputs, check_type, device_of, refuse_shape
-from attrgraph_core.attribution.evaluation import evaluation_mode
+from attrgraph_core.attribution.evaluation import evaluation_mode, untouched
 from attrgraph_core.errors import AttrGraphError
 
 
@@ -58,7 +58,7 @@ def deep_attribution_graph(model: nn.Module, probes: Tensor, layer: str | None =
         raise AttrGraphError("the probes are tokens, which have no gradient; give the network that reads embeddings")
     check_type(model, probes)
     name = "the network" if layer is None else repr(layer)
-    with evaluation_mode(model), torch.enable_grad():
+    with evaluation_mode(model), untouched(model), torch.enable_grad():
         inputs = probes.detach().clone().requires_grad_()
         found = _features(model, modules["" if layer is None else layer], inputs, name)
         (gradient,) = torch.autograd.grad(found.sum(), inputs, allow_unused=True)

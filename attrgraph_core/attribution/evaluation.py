@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 _CONTAINERS = (list, set, dict, OrderedDict)
 
@@ -30,10 +30,12 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
     """What the model's forward leaves behind goes: attributes, what it puts into its lists, sets and dicts, values of
-    buffers, random draws, copies of weights for autocast."""
+    buffers and other tensors of its own, random draws, copies of weights for autocast."""
     kept = [(vars(module), dict(vars(module))) for module in model.modules()]
-    contents = [(part, copy(part)) for _, own in kept for part in own.values() if type(part) in _CONTAINERS]
-    buffers = [(own, own._version, own.clone()) for own in model.buffers() if not own.is_inference()]
+    parts = [part for _, own in kept for value in own.values() for part in _parts(value)]
+    contents = [(part, copy(part)) for part in parts if type(part) in _CONTAINERS]
+    tensors = [part for part in parts if isinstance(part, Tensor) and not isinstance(part, nn.Parameter)]
+    values = [(own, own._version, own.detach().clone()) for own in tensors if not own.is_inference()]
     devices = {tensor.device.index for tensor in (*model.parameters(), *model.buffers()) if tensor.is_cuda}
     caches = torch.is_autocast_cache_enabled()
     torch.set_autocast_cache_enabled(False)
@@ -45,9 +47,19 @@ def untouched(model: nn.Module) -> Iterator[None]:
         for part, before in (*kept, *contents):
             _restore(part, before)
         with torch.no_grad():
-            for buffer, version, values in buffers:
-                if buffer._version != version:
-                    buffer.copy_(values)
+            for tensor, version, before in values:
+                if tensor._version != version:
+                    tensor.copy_(before)
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """A value and what it holds, containers in containers too; modules are looked at one by one."""
+    if isinstance(value, nn.Module):
+        return
+    yield value
+    if type(value) in _CONTAINERS:
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _parts(part)
 
 
 def _restore(part: Any, before: Any) -> None:

@@ -1,7 +1,8 @@
 """Sums of attributions over batches, group by group, and the graphs that are made of them.
 
-Memory holds one matrix of edges a layer and group (two with absolute values), however many samples there are. Without
-absolute values of single samples, those of the sums take their place.
+Memory holds one matrix of edges a layer and group (two with absolute values), and a few samples' factors that wait to
+become edges, however many samples there are. Without absolute values of single samples, those of the sums take their
+place.
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +26,10 @@ Pair = tuple[Tensor, Tensor | None]
 
 @dataclass
 class Sums:
-    """Sums over the samples of one group: signed and absolute, by layer."""
+    """Sums over the samples of one group: signed and absolute, by layer.
+
+    Weights must stay as they are until `edges` were asked for, and all batches be added with absolute values or none.
+    """
 
     sample_count: int = 0
     explained: float = 0.0
@@ -226,6 +230,7 @@ def _add(total: dict[str, Pair], name: str, signed: Tensor, absolute: Tensor | N
     if name not in total:
         total[name] = added
         return
+    assert (absolute is None) == (total[name][1] is None)
     for sums, more in zip(total[name], added, strict=True):
         if sums is not None and more is not None:
             sums.add_(more)  # in place: a new matrix a batch would take as long as the product

@@ -494,13 +494,13 @@ class _Layout(fx.Interpreter):
         """
 
         def applied(function: Callable[[Tensor], Tensor]) -> Any:
-            def replace(part: Any) -> Any:
+            def identified(part: Any) -> Any:
                 if isinstance(part, _Tracked):
                     return function(part.ids)
                 is_float = isinstance(part, Tensor) and part.is_floating_point()
                 return torch.zeros_like(part, dtype=torch.float64) if is_float else part
 
-            return operation(map_leaves(replace, arguments))
+            return operation(map_leaves(identified, arguments))
 
         def known(ids: Tensor) -> Tensor:
             return (~(ids == CONSTANT)).to(torch.float64)

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
-from attrgraph_core.attribution.checks import DIVERGED, admitted, known_tokens
+from attrgraph_core.attribution.checks import DIVERGED, admitted
+from attrgraph_core.attribution.deeplift import CONTEXT
 from attrgraph_core.attribution.gradient_times_activation import GradientTimesActivation
 from attrgraph_core.attribution.method import Method
 from attrgraph_core.attribution.methods import attribution_method
-from attrgraph_core.attribution.network_pass import NetworkPass
+from attrgraph_core.attribution.network_pass import NetworkPass, known_tokens
 from attrgraph_core.attribution.structure import NetworkStructure
 from attrgraph_core.attribution.tracing import operation_name
 from attrgraph_core.errors import AttrGraphError
 
-_CONTEXT = ("normalise", "softmax", "attend", "attention", "context")
 _PIECEWISE_LINEAR = ("ReLU", "LeakyReLU", "PReLU", "relu", "leaky_relu", "relu_")
 
 
@@ -56,7 +56,7 @@ def _notes(structure: NetworkStructure, method: Method) -> list[Finding]:
     found = [Finding("note", own.place, own.what, own.change) for own in method.omissions(structure)]
     masks = structure.has("context")  # of one that is made of another the first is named
     context = [
-        node for node in structure.has(*_CONTEXT) if node not in masks or not set(masks) & set(node.all_input_nodes)
+        node for node in structure.has(*CONTEXT) if node not in masks or not set(masks) & set(node.all_input_nodes)
     ]
     if context and method.holds_context:
         found += [

@@ -8,7 +8,7 @@ scores differ, the first layer whose output does is named.
 import torch
 from torch import Tensor, nn
 
-from attrgraph_core.attribution.network_pass import NetworkPass, Recording
+from attrgraph_core.attribution.network_pass import NetworkPass, Recording, known_tokens
 from attrgraph_core.attribution.structure import NetworkStructure
 from attrgraph_core.errors import AttrGraphError
 
@@ -23,12 +23,8 @@ def refuse_another_function(model: nn.Module, structure: NetworkStructure, input
     padded positions zeros and is left as soon as a gradient is asked for.
     """
     samples = inputs[:SAMPLES].detach()
-    try:
+    with known_tokens(structure):
         by_model = _scores(model, samples)
-    except IndexError as error:
-        if not structure.reads_tokens:
-            raise
-        raise AttrGraphError("an input or the baseline holds a token that the network has no embedding for") from error
     network_pass = NetworkPass(structure)
     by_pass = network_pass.run(samples.clone())
     if not isinstance(by_model, Tensor) or not bool(torch.isfinite(by_model).all()):

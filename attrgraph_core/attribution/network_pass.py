@@ -4,6 +4,8 @@ Run as it is, the pass has the network's own derivative. A method that passes an
 operation's kind (see `operations`).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,9 @@ from torch.utils._pytree import tree_map
 from attrgraph_core.attribution.attention import attention, attention_arguments
 from attrgraph_core.attribution.structure import Layer, NetworkStructure
 from attrgraph_core.attribution.tracing import operation_of
+from attrgraph_core.errors import AttrGraphError
+
+_MAY_COPY = {"view": "reshape", "view_as": "reshape_as"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +87,9 @@ class NetworkPass(fx.Interpreter):
         return _in_one_order(getattr(self, node.op)(node.target, arguments, keywords))
 
     def call_method(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A method of a tensor; `view` asks for an order in memory that the pass may have changed, so it may copy."""
+        """A method of a tensor; a view asks for an order in memory that the pass may have changed, so it may copy."""
         is_of_shape = not any(isinstance(part, torch.dtype) for part in (*args, *kwargs.values()))
-        return super().call_method("reshape" if target == "view" and is_of_shape else target, args, kwargs)
+        return super().call_method(_MAY_COPY.get(target, target) if is_of_shape else target, args, kwargs)
 
     def operation(self, node: fx.Node) -> Any:
         return operation_of(node, self.structure.traced)
@@ -162,6 +167,21 @@ class NetworkPass(fx.Interpreter):
         return node.op != "get_attr" and self.structure.kinds.get(node, "constant") not in ("constant", "context")
 
 
+@contextmanager
+def known_tokens(structure: NetworkStructure) -> Iterator[None]:
+    """Around a pass: a token without an embedding becomes an AttrGraphError."""
+    try:
+        yield
+    except IndexError as error:
+        if not structure.reads_tokens:
+            raise
+        raise unknown_token() from error
+
+
+def unknown_token() -> AttrGraphError:
+    return AttrGraphError("an input or the baseline holds a token that the network has no embedding for")
+
+
 def differentiable(output: Tensor) -> Tensor:
     """The output of a layer, from which on derivatives are taken where nobody asks for those of the input."""
     return output.requires_grad_() if torch.is_grad_enabled() else output
@@ -181,7 +201,8 @@ def channel_shape(bias: Tensor, output: Tensor, layer: Layer) -> Tensor:
 def _in_one_order(output: Any) -> Any:
     """`output`, whose gradient comes in the same order of memory: channels first met with channels last take ten times
     as long."""
-    if isinstance(output, Tensor) and output.requires_grad and output.dim() == 4 and not output.is_contiguous():
+    is_made_here = isinstance(output, Tensor) and output.grad_fn is not None  # and not the model's
+    if is_made_here and output.dim() == 4 and not output.is_contiguous():
         order = torch.channels_last
         if output.is_contiguous(memory_format=order):
             output.register_hook(lambda gradient: gradient.contiguous(memory_format=order))

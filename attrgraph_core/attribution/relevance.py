@@ -136,13 +136,17 @@ class _RelevancePass(NetworkPass):
         return self.plain(node, arguments, keywords).detach()
 
     def pass_attend(self, node: fx.Node, arguments: Any, keywords: Any) -> Any:
-        held = stop_at_weights(self.operation(node), arguments, keywords, lambda part: part.detach())
+        held = stop_at_weights(self.operation(node), arguments, keywords, _stopped)
         return self.plain(node, *held)
 
     def attended(self, module: nn.MultiheadAttention, given: dict[str, Any], values: Tensor) -> Tensor:
         with torch.no_grad():
             weights = attention_weights(module, given)
         return attend(module, weights, values)
+
+
+def _stopped(part: Any) -> Any:
+    return part.detach() if isinstance(part, Tensor) else part
 
 
 def _through(source: Tensor, values: Tensor) -> Tensor:

@@ -128,7 +128,7 @@ class _Tracer(fx.Tracer):
         return parameter_proxy_cache.setdefault(str(node.target), _BufferProxy(self, node, attr_val))
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if isinstance(m, nn.TransformerEncoder | nn.TransformerEncoderLayer):
+        if isinstance(m, nn.TransformerEncoder | nn.TransformerEncoderLayer | nn.GLU):
             return False
         return super().is_leaf_module(m, module_qualified_name)
 

@@ -13,8 +13,9 @@ from attrgraph_core.attribution.contraction import is_one_product
 from attrgraph_core.attribution.structure import Layer
 from attrgraph_core.attribution.term import Term
 
-PART = 4  # as many times the elements of the factors as the matrix takes: what waits is at most such a part of it
-PASSES_BY_ELEMENT = 8  # over the products of pixels at all positions, where other layers have about one
+PART = 4  # what waits has at most such a part of the elements that the passes go over, and at most so many:
+MOST_ELEMENTS = 1 << 20
+PASSES_BY_ELEMENT = 8  # over the products of pixels at all positions, where other layers have about one over the matrix
 
 
 class WaitingTerms:
@@ -29,7 +30,7 @@ class WaitingTerms:
             return terms
         _, _, waiting = self._terms.setdefault(layer.name, (layer, absolute, []))
         size = sum(term.source.numel() + term.target.numel() for term in (*waiting, *terms))
-        if size * PART >= _elements_of_passes(layer, terms[0]):
+        if size >= min(MOST_ELEMENTS, _elements_of_passes(layer, terms[0]) / PART):
             del self._terms[layer.name]
             return (_joined([*waiting, *terms]),)
         waiting.append(Term(terms[0].source.clone(), terms[0].target.clone()))

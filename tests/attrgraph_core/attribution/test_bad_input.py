@@ -152,7 +152,7 @@ def test_scores_that_one_class_alone_lacks_are_no_obstacle_for_the_others():
     model = network()
     model[2].bias.data[2] = -torch.inf
     assert lint(model, INPUTS) == []
-    assert len(ablate_neurons(model, INPUTS, 1, [("0", 1)])) == len(INPUTS[:1])
+    assert ablate_neurons(model, INPUTS, 1, [("0", 1)])["abs_effect"].between(1e-6, 1e6).all()
     with pytest.raises(AttrGraphError, match="the network's scores are not finite"):
         ablate_neurons(model, INPUTS, 2, [("0", 1)])
 
@@ -211,7 +211,7 @@ def test_tokens_that_are_none_are_named(method):
         attribute(model, wrong, 0, method=method)
     with pytest.raises(AttrGraphError, match="a token that the network has no embedding for"):
         attribute(model, tokens, 0, method=method, baseline=wrong[1])
-    with pytest.raises(AttrGraphError, match=r"does not take inputs of shape \(1, 3\): index out of range"):
+    with pytest.raises(AttrGraphError, match="a token that the network has no embedding for"):
         attribute(model, wrong[1:], 0, method=method)
     with pytest.raises(AttrGraphError, match=r"the inputs are tokens and the baseline is torch.float32; give one of"):
         attribute(model, tokens, 0, method=method, baseline=torch.rand(3))

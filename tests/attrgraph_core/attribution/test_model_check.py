@@ -152,6 +152,7 @@ class Keeping(Base):
     def __init__(self) -> None:
         super().__init__()
         self.features, self.seen, self.by_name = None, [], {"calls": 0}
+        self.lists, self.calls = {"kept": []}, torch.zeros(())
         self.register_buffer("count", torch.zeros(()))
         self.register_buffer("written", torch.zeros(()))
 
@@ -159,6 +160,8 @@ class Keeping(Base):
         self.features = torch.relu(self.first(x)) * torch.tensor(2.0)
         self.seen.append(self.features)
         self.by_name["last"] = self.features
+        self.lists["kept"].append(x)
+        self.calls += 1
         self.extra = x
         self.count = self.count + 1
         self.written += 1
@@ -173,6 +176,7 @@ def test_what_a_forward_leaves_behind_goes(method):
     lint(model, INPUTS)
     assert vars(model) == attributes
     assert (model.features, model.seen, model.by_name) == (None, [], {"calls": 0})
+    assert (model.lists, float(model.calls)) == ({"kept": []}, 0.0)
     assert (float(model.count), float(model.written)) == (0.0, 0.0)
     assert [part for number, part in enumerate(everything(model, INPUTS)) if number] == before[1:]
     pickle.dumps(model)

@@ -70,3 +70,12 @@ def test_what_waits_is_small_and_holds_nothing_else_of_its_batch():
     assert (found, absolute) == (layer, False)
     assert rest.source.untyped_storage().nbytes() == 40 * 4
     assert list(waiting.rest()) == []
+
+
+def test_pixels_wait_up_to_a_bound(monkeypatch):
+    monkeypatch.setattr(waiting_terms, "MOST_ELEMENTS", 3 * (3 * 64 + 8 * 64))
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(512, 2))
+    layer = network_structure(network, torch.randn(2, 3, 8, 8)).layers[0]
+    waiting, term = WaitingTerms(), Term(torch.randn(1, 3, 8, 8), torch.randn(1, 8, 8, 8))
+    taken = [len(waiting.join(layer, (term,), 1, False)) for _ in range(3)]
+    assert taken == [0, 0, 1]
