@@ -379,8 +379,9 @@ def _timeout_from_environment() -> float:
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """A time in which a Ctrl-C waits for the end of it; in threads there is none to hold."""
-    if threading.current_thread() is not threading.main_thread():
+    """A time in which a Ctrl-C waits for the end of it; in threads, and where it is ignored, there is none to hold."""
+    is_heard = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN  # a shell's background job ignores it
+    if threading.current_thread() is not threading.main_thread() or not is_heard:
         yield
         return
     came = threading.Event()

@@ -162,6 +162,15 @@ def test_a_dump_that_ends_too_soon_is_no_backup(server, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard, where these tests are a shell's background job, too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("moment", ["while it stops", "while the tool works", "while it starts again"])
 def test_after_a_ctrl_c_the_server_runs_and_there_is_no_half_backup(server, tmp_path, monkeypatch, moment):
     before = server.start(SILENT)
