@@ -119,6 +119,6 @@ def _write(database: Database, query: str, rows: Sequence[Mapping[str, Any]]) ->
         written = database.write(f"import/{query}", rows=part)[0]["written"]
         if written != len(part):
             raise AttrGraphError(
-                f"{len(part) - written} of {len(part)} {query} of the archive name something that is not in it; export "
-                "it again"
+                f"{len(part) - written} of {len(part)} {query} of the archive name something that is not in it (export "
+                "it again), or whose run was deleted meanwhile (import it again once the deletion has ended)"
             )

@@ -116,6 +116,25 @@ def test_an_import_that_was_cut_short_goes_on(store, whole_run, archive, content
         pytest.fail("the import never went through")
 
 
+def test_a_run_whose_deletion_began_while_it_was_imported_stays_in_deletion(store, whole_run, archive, monkeypatch):
+    whole = importing.write_the_rest
+
+    def after_a_part_of_its_deletion(database, folder):
+        database.write("hide_run", run_id=whole_run, writer="deleter")
+        graph_id = f"{whole_run}/stage_1/epoch_1/deeplift/label"
+        assert database.write("delete_edges", graph_id=graph_id, writer="deleter", batch_size=2) == [{"deleted": 2}]
+        whole(database, folder)
+
+    store.delete_run(whole_run)
+    monkeypatch.setattr(importing, "write_the_rest", after_a_part_of_its_deletion)
+    with pytest.raises(AttrGraphError, match=r"3 of 3 graphs of the archive .* whose run was deleted meanwhile"):
+        import_runs(store._database, archive)
+    ends = [{"run_id": whole_run, "status": "complete"}]
+    assert store._database.write("import/run_ends", rows=ends) == [{"written": 0}]
+    assert store.describe_run(whole_run)[0]["status"] == "deleting"
+    assert store.graphs(whole_run).empty
+
+
 def test_what_is_in_the_store_already_is_refused(store, whole_run, archive, contents_of):
     before = contents_of(store, whole_run)
     with pytest.raises(AttrGraphError, match=f"run '{whole_run}' of the archive is in the store already"):
