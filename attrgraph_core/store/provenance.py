@@ -166,7 +166,10 @@ def write_neuron_set(database: Database, run_id: str, circuit_ids: Iterable[str]
             write("write_neuron_set_members", **ids, **batch)
         found = write("complete_neuron_set", neuron_set_id=neuron_set_id, circuit_ids=circuits, size=len(neurons))
         if found != [{"found": len(neurons), "circuits": len(circuits)}]:
-            raise AttrGraphError(f"a neuron or a circuit of neuron set {neuron_set_id} was deleted meanwhile")
+            raise AttrGraphError(
+                f"a neuron or a circuit of neuron set {neuron_set_id} was deleted meanwhile, or a circuit's graph is "
+                "being deleted or written; ask the graph again, and choose from that"
+            )
 
     _write_whole(database, len(neurons), work)
     return neuron_set_id

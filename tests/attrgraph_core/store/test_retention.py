@@ -140,6 +140,27 @@ def test_a_choice_made_after_the_plan_is_not_deleted(store, filled):
     assert len(store.graph(graph_id).edges) == 5
 
 
+def test_a_set_chosen_from_a_graph_that_is_being_deleted_is_refused(store, filled, monkeypatch):
+    """Retention has looked whether a set was chosen from the graph, and has not deleted it yet."""
+    graph_id = f"{filled}/stage_1/epoch_1/deeplift/label"
+    circuit_id = store.save_circuit(
+        graph_id, "neuron_influence", {}, store.query("neuron_influence", graph_id=graph_id)
+    )
+    whole, refused = Database.write, []
+
+    def write(self, name, **parameters):
+        if name == "delete_graph" and parameters["graph_id"] == graph_id:
+            with pytest.raises(AttrGraphError, match="or a circuit's graph is being deleted or written") as error:
+                store.save_neuron_set([circuit_id], NeuronSet({"fc1": (0,)}, "top_influence", 0.5), run_id=filled)
+            refused.append(error)
+        return whole(self, name, **parameters)
+
+    monkeypatch.setattr(Database, "write", write)
+    store.prune(store.plan_retention(RetentionRules(last=1), [filled]))
+    assert len(refused) == 1
+    assert len(store.run_cypher("MATCH (set:NeuronSet {run_id: $id}) RETURN set", {"id": filled})) == 0
+
+
 def test_a_running_run_keeps_all_unless_it_is_named(store, filled):
     store.save_run(filled, "retention_tests", seed=0, config_hash="c", code_version="v", status="running")
     plan = store.plan_retention(RetentionRules(last=1), experiments=["retention_tests"])
