@@ -176,8 +176,9 @@ class GraphStore:
         status: str = "running",
         configuration: Mapping[str, Any] | None = None,
         dagster_run_id: str | None = None,
+        makes_run: bool = True,
     ) -> str:
-        """Make a run of an experiment, or bring it up to date; its id.
+        """Make a run of an experiment (unless `makes_run` is false: then it is refused), or bring it up to date; its id.
 
         `configuration` (values that JSON has) is what `compare_runs` compares; without it that of before stays.
         """
@@ -191,6 +192,7 @@ class GraphStore:
             status=status,
             configuration=None if configuration is None else json.dumps(configuration, sort_keys=True),
             dagster_run_id=dagster_run_id,
+            makes_run=makes_run,
         )
         if not written:
             raise provenance.run_is_gone(run_id)
@@ -202,7 +204,7 @@ class GraphStore:
             raise AttrGraphError(f"there is no run {run_id!r} to finish; save_run makes it")
 
     def save_stage(self, run_id: str, position: int, kind: str, **properties: str | float | int | bool) -> str:
-        """Make a stage at a position from 1, or bring it up to date; its id."""
+        """Make a stage of a run at a position from 1, or bring it up to date; its id."""
         return provenance.write_stage(self._database, run_id, position, kind, properties)
 
     def save_circuit(

@@ -37,15 +37,15 @@ class ChosenNeurons(Protocol):
 
 
 def write_stage(database: Database, run_id: str, position: int, kind: str | None, properties: Mapping[str, Any]) -> str:
-    """Make a stage, and its run where it is missing, or bring it up to date; its id.
+    """Make a stage of a run, or bring it up to date; its id.
 
-    Raises AttrGraphError where the run is being deleted, as all that writes here does.
+    Raises AttrGraphError where the run is missing, or is being deleted, as all that writes here does.
     """
-    return database.write_together(lambda write: _stage(write, run_id, position, kind, properties))
+    return database.write_together(lambda write: _stage(write, run_id, position, kind, properties, makes_run=False))
 
 
 def _stage(
-    write: Write, run_id: str, position: int, kind: str | None, properties: Mapping[str, Any], makes_run: bool = True
+    write: Write, run_id: str, position: int, kind: str | None, properties: Mapping[str, Any], makes_run: bool
 ) -> str:
     stage_id = graph_ids.stage_id(run_id, position)
     values = {"position": position, "kind": kind, "properties": dict(properties), "makes_run": makes_run}
@@ -179,7 +179,7 @@ def write_training(database: Database, run_id: str, position: int, neuron_set_id
     """Say that a stage trains a neuron set and no other. Raises AttrGraphError where the set is not stored."""
 
     def work(write: Write) -> None:
-        stage_id = _stage(write, run_id, position, None, {})
+        stage_id = _stage(write, run_id, position, None, {}, makes_run=False)
         if not write("write_training", stage_id=stage_id, neuron_set_id=neuron_set_id):
             raise AttrGraphError(f"there is no neuron set {neuron_set_id!r} for {stage_id} to train; save it first")
 

@@ -8,8 +8,11 @@
 // @param  status        STRING   such as 'running'
 // @param  configuration   STRING  as JSON; null leaves it
 // @param  dagster_run_id  STRING  Dagster's run; null leaves it
-// @return run_id        STRING   run; no row where it is being deleted
-MERGE (run:Run {run_id: $run_id})
+// @param  makes_run       BOOLEAN  whether a missing run is made
+// @return run_id        STRING   run; no row where it is missing, or is being deleted
+FOREACH (_ IN CASE WHEN $makes_run THEN [1] ELSE [] END | MERGE (:Run {run_id: $run_id}))
+WITH 1 AS one
+MATCH (run:Run {run_id: $run_id})
 SET run.is_locked = true
 REMOVE run.is_locked
 WITH run WHERE coalesce(run.status, '') <> 'deleting'

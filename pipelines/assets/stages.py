@@ -149,6 +149,7 @@ def attribution_graphs_asset(position: int) -> dg.AssetsDefinition:
             store.save_run(
                 dataset.run_id, experiment.name, seed, experiment.config_hash, code_version(), status="running",
                 configuration=experiment.run_configuration, dagster_run_id=context.run_id,
+                makes_run=position == 1,  # later it was there, and may have been deleted meanwhile
             )  # fmt: skip
             store.save_stage(
                 dataset.run_id, position, checkpoints.kind,

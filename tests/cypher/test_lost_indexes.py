@@ -52,7 +52,7 @@ STARTS: dict[str, tuple[str, dict[str, Any], int]] = {
         "ingest/write_run",
         {
             "run_id": RUN, "experiment": "query_tests", "seed": 0, "config_hash": "c", "code_version": "v",
-            "status": "running", "configuration": None, "dagster_run_id": None,
+            "status": "running", "configuration": None, "dagster_run_id": None, "makes_run": True,
         },
         500,
     ),

@@ -171,6 +171,20 @@ def test_a_run_has_an_experiment_a_configuration_and_an_end(store, run_id):
     }  # fmt: skip
 
 
+@pytest.mark.neo4j
+def test_a_later_stage_of_a_run_that_is_gone_makes_no_run(store, run_id):
+    """It was deleted while the stage was trained."""
+    for work in (
+        lambda: store.save_run(run_id, "gone", seed=0, config_hash="c", code_version="v", makes_run=False),
+        lambda: store.save_stage(run_id, 2, "targeted"),
+        lambda: store.save_training(run_id, 2, "set"),
+    ):
+        with pytest.raises(AttrGraphError, match=f"run '{run_id}' was deleted, or is being deleted"):
+            work()
+    left = "MATCH (node) WHERE node.run_id = $id OR node.stage_id STARTS WITH $id OR node.name = 'gone' RETURN node"
+    assert store.run_cypher(left, {"id": run_id}).empty
+
+
 class Killed(Exception):
     """Stands for the end of the process: nothing of ours catches it."""
 
