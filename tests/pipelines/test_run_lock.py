@@ -1,10 +1,12 @@
 """Two processes and one run."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.store.graph_store import GraphStore
 from pipelines.run_lock import is_held, run_lock
 
 HOLDER = """
@@ -65,6 +68,36 @@ def test_a_run_whose_process_was_killed_goes_on_at_once(hold):
     assert not is_held("digits-seed-0")
 
 
+def test_a_run_is_held_until_the_last_thread_has_left(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATTRGRAPH_RUNS", str(tmp_path))
+    first, second = run_lock("digits-seed-0"), run_lock("digits-seed-0")
+    first.__enter__()
+    with ThreadPoolExecutor(1) as other:
+        other.submit(second.__enter__).result()
+        first.__exit__(None, None, None)
+        assert is_held("digits-seed-0")
+        other.submit(second.__exit__, None, None, None).result()
+    assert not is_held("digits-seed-0")
+
+
+def test_a_full_disk_hinders_nobody_and_a_folder_without_locks_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATTRGRAPH_RUNS", str(tmp_path))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.run_lock.write_atomically", full)
+        with run_lock("digits-seed-0"):
+            assert is_held("digits-seed-0")
+    (tmp_path / "digits-seed-1").write_text("")
+    (tmp_path / "digits-seed-2" / ".lock").mkdir(parents=True)
+    for run_id in ("digits-seed-1", "digits-seed-2"):
+        with pytest.raises(AttrGraphError, match=f"run {run_id} cannot be locked in .* ATTRGRAPH_RUNS"), run_lock(run_id):
+            pass
+        assert not is_held(run_id)
+
+
 def test_the_command_refuses_before_it_forgets_a_record(hold, small_experiment):
     from attrgraph_cli.main import app
     from pipelines.experiments import load_experiment
@@ -79,19 +112,25 @@ def test_the_command_refuses_before_it_forgets_a_record(hold, small_experiment):
     assert record.exists()
 
 
+@pytest.mark.neo4j
 @pytest.mark.filterwarnings("ignore:AssetExecutionContext.run_id is deprecated")
-def test_a_step_of_dagster_refuses_in_one_line_and_the_other_one_goes_on(hold):
+def test_a_step_of_dagster_refuses_in_one_line_and_the_other_one_goes_on(hold, environment_store):
     """The run is not said to have failed: its own process makes it."""
     from pipelines.definitions import defs
     from pipelines.partitions import experiment_and_seed
 
     experiment, seed = experiment_and_seed("digits-seed-0")
-    hold(experiment.run_id(seed))
-    with dg.DagsterInstance.ephemeral() as instance:
+    run_id = experiment.run_id(seed)
+    hold(run_id)
+    with GraphStore.open() as store, dg.DagsterInstance.ephemeral() as instance:
+        store.save_run(run_id, experiment.name, seed, experiment.config_hash, "test", status="running")
         result = defs.resolve_job_def("targeted_training").execute_in_process(
             instance=instance, partition_key="digits-seed-0", asset_selection=[dg.AssetKey("dataset")],
             raise_on_error=False,
         )  # fmt: skip
+        status = store.describe_run(run_id)[0]["status"]
+        store.delete_run(run_id)
+    assert status == "running"
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     assert "is being made by another process" in failure.step_failure_data.user_failure_data.description
 
