@@ -24,7 +24,7 @@ from attrgraph_core.store.graph_writer import StoredGraph, write_graph
 from attrgraph_core.store.parameters import LISTED_BY
 from attrgraph_core.store.queries import CypherQuery, check_parameters, load_query
 from attrgraph_core.store.schema import apply_schema
-from attrgraph_core.store.steady_reading import being_written, reach_of, read_steadily
+from attrgraph_core.store.steady_reading import GRAPH_IDS, being_written, reach_of, read_steadily
 
 READ_TIMEOUT_SECONDS, READ_ROWS = 60.0, 100_000  # of somebody's own Cypher
 KINDS_OF_ID = {
@@ -319,7 +319,7 @@ class GraphStore:
             self._refuse_unknown_ids(asked)
             found = read()  # it was completed in between
         if found is None:
-            raise being_written(asked["graph_id"])
+            raise being_written(*(asked[name] for name in GRAPH_IDS if asked.get(name) is not None))
         return found
 
     def _refuse_unknown_ids(self, parameters: Mapping[str, Any]) -> None:

@@ -4,6 +4,8 @@ Whoever replaces or deletes a graph hides it first. So what was read is of whole
 before still are, and were not written again; else it is read again.
 """
 
+import itertools
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,8 +15,10 @@ from attrgraph_core.store.cypher_query import CypherQuery
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.queries import load_query
 
-READ_ATTEMPTS = 3
-GRAPH_IDS, OTHER_IDS = ("graph_id", "other_graph_id"), ("run_id", "other_run_id", "stage_id", "circuit_id")
+READ_ATTEMPTS, PATIENCE_SECONDS = 3, 10.0  # both must be used up
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.02, 1.0
+GRAPH_IDS = ("graph_id", "other_graph_id")
+OTHER_IDS = ("run_id", "other_run_id", "stage_id", "circuit_id", "neuron_set_id")
 
 Read = TypeVar("Read")
 
@@ -46,12 +50,13 @@ def read_steadily(database: Database, reach: Reach, read: Callable[[], Read]) ->
     """What `read` gives, of graphs that nobody replaced or deleted meanwhile; it is called again where somebody did.
 
     None where one of `reach.graph_ids` is not complete. Graphs that are new meanwhile are no harm: they come whole or
-    not at all. Raises AttrGraphError where they are replaced again and again.
+    not at all. Raises AttrGraphError where they are replaced or deleted again and again, one after the other, and for
+    a run that is being deleted: what selects its neurons goes without a graph that changes.
     """
     if reach == Reach():
         return read()
-    changed = ""
-    for _ in range(READ_ATTEMPTS):
+    begun, wait = time.monotonic(), FIRST_WAIT_SECONDS
+    for attempt in itertools.count(1):
         before = _complete(database, reach)
         if not before.keys() >= set(reach.graph_ids):
             return None
@@ -66,13 +71,30 @@ def read_steadily(database: Database, reach: Reach, read: Callable[[], Read]) ->
         else:
             changed = _changed(before, _complete(database, reach))
             if not changed:
+                _refuse_deleted_runs(database, reach.run_ids)
                 return found
+        if attempt >= READ_ATTEMPTS and time.monotonic() - begun + wait > PATIENCE_SECONDS:
+            break
+        time.sleep(wait)
+        wait = min(2 * wait, LONGEST_WAIT_SECONDS)
     raise being_written(changed)
 
 
-def being_written(graph_id: str) -> AttrGraphError:
-    """What a reader raises of a graph that does not stay as it is for as long as it reads."""
-    return AttrGraphError(f"graph {graph_id!r} is being written; read it when its writer is done")
+def being_written(*graph_ids: str) -> AttrGraphError:
+    """What a reader raises of a graph, or one of these, that does not stay as it is for as long as it reads."""
+    named = " or ".join(map(repr, graph_ids))
+    return AttrGraphError(f"graph {named} is being written or deleted; ask again when whoever does it is done")
+
+
+def _refuse_deleted_runs(database: Database, run_ids: tuple[str, ...]) -> None:
+    if not run_ids:
+        return
+    deleting = database.read(load_query("lookup/deleting_runs"), {"run_ids": run_ids})["run_id"].tolist()
+    if deleting:
+        raise AttrGraphError(
+            f"run {deleting[0]!r} is being deleted; `attrgraph runs delete {deleting[0]}` ends a deletion that was cut "
+            "short"
+        )
 
 
 def _complete(database: Database, reach: Reach) -> dict[str, str]:

@@ -5,9 +5,12 @@ import threading
 import pytest
 
 from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.store import steady_reading
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.queries import load_query, query_names
+from attrgraph_core.store.retention import RetentionRules
 from attrgraph_core.store.steady_reading import Reach, reach_of
+from attrgraph_core.targeting.neuron_set import NeuronSet
 
 pytestmark = pytest.mark.neo4j
 
@@ -75,13 +78,46 @@ def test_a_graph_deleted_while_a_query_reads_it_gives_no_rows(store, run_id, gra
         store.query("graph_edges", graph_id=graph_id)
 
 
-def test_a_graph_replaced_again_and_again_is_refused(store, run_id, graph, scaled, during_a_read):
+def test_a_graph_replaced_again_and_again_is_refused(store, run_id, graph, scaled, during_a_read, monkeypatch):
+    monkeypatch.setattr(steady_reading, "PATIENCE_SECONDS", 0.0)
     place = {"run_id": run_id, "stage": 1, "epoch": 0, "edge_mass": 1.0}
     graph_id = store.save(graph, **place).graph_id
     factors = iter((2.0, 3.0, 4.0))
     during_a_read("top_edges", lambda: store.save(scaled(next(factors)), **place), times=3)
-    with pytest.raises(AttrGraphError, match=f"graph '{graph_id}' is being written"):
+    with pytest.raises(AttrGraphError, match=f"graph '{graph_id}' is being written or deleted"):
         store.query("top_edges", graph_id=graph_id)
+
+
+def test_a_reader_waits_while_graphs_go_one_after_the_other(store, run_id, graph, during_a_read):
+    """As under retention, more often than three attempts."""
+    for epoch in range(7):
+        store.save(graph, run_id=run_id, stage=1, epoch=epoch, edge_mass=1.0)
+    epochs = iter(range(6))
+
+    def prune_one():
+        rules = RetentionRules(last=6 - next(epochs))
+        assert store.prune(store.plan_retention(rules, [run_id])).graph_count == 1
+
+    during_a_read("influence_through_time", prune_one, times=6)
+    table = store.query("influence_through_time", run_id=run_id, layer="fc1", index=0)
+    assert table["epoch"].tolist() == [6]
+
+
+def test_a_neuron_set_of_a_run_that_is_being_deleted_is_refused(store, run_id, graph):
+    """Half of what it selects is gone, and no graph of it has changed since."""
+    graph_id = store.save(graph, run_id=run_id, stage=1, epoch=0, edge_mass=1.0).graph_id
+    table = store.query("neuron_influence", graph_id=graph_id)
+    circuit_id = store.save_circuit(graph_id, "neuron_influence", {}, table)
+    chosen = NeuronSet({"fc1": (0, 1)}, "top_influence", 0.5)
+    neuron_set_id = store.save_neuron_set([circuit_id], chosen, run_id=run_id)
+    store.save_training(run_id, 2, neuron_set_id)
+    assert len(store.query("neuron_set", neuron_set_id=neuron_set_id)) == 2
+
+    store._database.write("hide_run", run_id=run_id, writer="deleter")
+    store._database.write("delete_selections", run_id=run_id, batch_size=1)
+    for name, asked in (("neuron_set", {"neuron_set_id": neuron_set_id}), ("neuron_set_membership", {"run_id": run_id})):
+        with pytest.raises(AttrGraphError, match=f"run '{run_id}' is being deleted"):
+            store.query(name, **asked)
 
 
 def test_a_graph_of_the_run_replaced_meanwhile_is_asked_again_and_a_new_one_is_no_harm(
