@@ -27,7 +27,7 @@ LEAST_FREE_BYTES = 1_000_000_000
 PAGE_CACHE, HEAP = "server.memory.pagecache.size", "server.memory.heap.max_size"
 VARIABLES = {PAGE_CACHE: "ATTRGRAPH_NEO4J_PAGE_CACHE", HEAP: "ATTRGRAPH_NEO4J_HEAP"}
 HEAP_BYTES_AN_EDGE = 1000  # of the graph that a statement reads or writes (docs/graph.md)
-LEAST_HEAP = 2**29
+LEAST_HEAP, LEAST_PAGE_CACHE = 2**29, 2**28
 HEAP_TOLERANCE = 0.9  # Java tells a little less than it was given
 
 
@@ -217,11 +217,15 @@ def judge_memory(memory: Memory, is_embedded: bool) -> Iterator[Finding]:
         return
     if cache is not None and heap is not None and machine is not None and cache + heap > machine:
         found = f"page cache {_megabytes(cache)} and heap {_megabytes(heap)}, of {_megabytes(machine)} that there are"
-        way_out = f"a smaller heap, or {_set(PAGE_CACHE, _power(machine // 2), is_embedded)}"
+        room = machine - heap - LEAST_FREE_BYTES
+        if room < LEAST_PAGE_CACHE:
+            way_out = f"a smaller heap: {_set(HEAP, _power(machine // 2), is_embedded)}"
+        else:
+            way_out = f"a smaller heap, or {_set(PAGE_CACHE, _power(room), is_embedded)}"
         yield Finding("memory of the machine", State.change, found, way_out)
     if cache is not None:
         found = f"page cache {_megabytes(cache)}, store {_megabytes(store)}"
-        best = max(2**28, 2 ** (store - 1).bit_length() if store else 0)
+        best = max(LEAST_PAGE_CACHE, 2 ** (store - 1).bit_length() if store else 0)
         if cache >= store:
             yield Finding("memory", State.good, found)
         elif machine is not None and best + (heap or 0) > machine - LEAST_FREE_BYTES:

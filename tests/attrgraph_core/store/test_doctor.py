@@ -122,7 +122,15 @@ GIGABYTE, MEGABYTE = 10**9, 2**20
         ),
         (
             8 * GIGABYTE, GIGABYTE, 8 * GIGABYTE, GIGABYTE, 0,
+            {"memory of the machine": "a smaller heap, or ATTRGRAPH_NEO4J_PAGE_CACHE=4096m,", "memory": "", "heap": ""},
+        ),
+        (
+            8192 * MEGABYTE, 12288 * MEGABYTE, 16384 * MEGABYTE, GIGABYTE, 0,
             {"memory of the machine": "a smaller heap, or ATTRGRAPH_NEO4J_PAGE_CACHE=2048m,", "memory": "", "heap": ""},
+        ),
+        (
+            512 * MEGABYTE, 16000 * MEGABYTE, 16384 * MEGABYTE, 0, 0,
+            {"memory of the machine": "a smaller heap: ATTRGRAPH_NEO4J_HEAP=8192m,", "memory": "", "heap": ""},
         ),
         (256 * MEGABYTE, None, None, GIGABYTE, 0, {"memory": "PAGE_CACHE=1024m"}),
         (None, None, None, GIGABYTE, 0, {"memory": "ask who keeps the server"}),
