@@ -82,6 +82,7 @@ def _launch(experiment: "Experiment", seeds: tuple[int, ...], fresh: bool, devic
     import dagster as dg
 
     from attrgraph_core.store.graph_store import GraphStore
+    from attrgraph_core.store.provenance import run_is_gone
     from pipelines.instance import prepare_dagster_home
     from pipelines.resume import assets_of, forget_records, pending_assets
     from pipelines.run_lock import run_lock
@@ -91,6 +92,9 @@ def _launch(experiment: "Experiment", seeds: tuple[int, ...], fresh: bool, devic
         for seed in seeds:
             with run_lock(experiment.run_id(seed)):
                 with console.status("connecting to Neo4j"), GraphStore.open() as store:
+                    states = store.runs(experiment.name).set_index("run_id")["status"]
+                    if states.get(experiment.run_id(seed)) == "deleting":  # refused now, not after its first stage
+                        raise run_is_gone(experiment.run_id(seed))
                     pending = [] if fresh else pending_assets(experiment, seed, store)
                 is_new = pending in ([], assets_of(experiment))
                 if is_new:

@@ -83,12 +83,16 @@ def delete(
     """
     from attrgraph_core.store.graph_store import GraphStore
     from pipelines.run_folder import run_folder
+    from pipelines.run_lock import is_held
 
     with GraphStore.open() as store:
         run_id = store.find_run(run)
         found = store.runs().set_index("run_id").loc[run_id]
         if found["status"] == "running":
-            typer.echo(f"Run {run_id} is running, or was killed: who trains it ends with an error.", err=True)
+            if is_held(run_id):
+                typer.echo(f"Run {run_id} is running: who trains it ends with an error.", err=True)
+            else:
+                typer.echo(f"Run {run_id} was killed, or runs elsewhere: who trains it ends with an error.", err=True)
         if not yes:
             if not sys.stdin.isatty():
                 raise AttrGraphError(f"nobody is there to ask whether run {run_id} may go; say --yes if it may")

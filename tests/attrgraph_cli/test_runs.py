@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from attrgraph_cli.runs import app
 from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.store.graph_store import GraphStore
+from pipelines.run_lock import run_lock
 from tests.worked_graph import make_graph
 
 pytestmark = pytest.mark.neo4j
@@ -145,9 +146,13 @@ def test_delete_asks_or_is_told(store, tmp_path, monkeypatch):
 def test_delete_says_that_a_run_is_running(store, tmp_path, monkeypatch):
     monkeypatch.setenv("ATTRGRAPH_RUNS", str(tmp_path))
     store.save_run("runs-test-b", "runs_test", 1, "c", "v")
+    with run_lock("runs-test-b"):
+        result = CliRunner().invoke(app, ["delete", "runs-test-b", "--yes"])
+    assert result.stderr == "Run runs-test-b is running: who trains it ends with an error.\n"
+    assert result.stdout.startswith("Deleted run runs-test-b with 2 graphs.\n")
+    store.save_run("runs-test-b", "runs_test", 1, "c", "v")
     result = CliRunner().invoke(app, ["delete", "runs-test-b", "--yes"])
-    assert result.stderr == "Run runs-test-b is running, or was killed: who trains it ends with an error.\n"
-    assert result.stdout == "Deleted run runs-test-b with 2 graphs.\n"
+    assert result.stderr == "Run runs-test-b was killed, or runs elsewhere: who trains it ends with an error.\n"
 
 
 @pytest.mark.parametrize("tag", ["", "two words", "a,b", "a\nb"])

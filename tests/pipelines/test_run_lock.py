@@ -113,6 +113,25 @@ def test_the_command_refuses_before_it_forgets_a_record(hold, small_experiment):
 
 
 @pytest.mark.neo4j
+@pytest.mark.parametrize("how", [[], ["--fresh"]], ids=["on", "anew"])
+def test_the_command_refuses_a_run_that_is_being_deleted_before_it_trains(small_experiment, environment_store, how):
+    from attrgraph_cli.main import app
+    from pipelines.experiments import load_experiment
+
+    experiment = load_experiment(small_experiment)
+    run_id = experiment.run_id(0)
+    with GraphStore.open() as store:
+        store.save_run(run_id, experiment.name, 0, experiment.config_hash, "test", status="deleting")
+        try:
+            result = CliRunner().invoke(app, ["run", str(small_experiment), "--seed", "0", *how])
+        finally:
+            store.delete_run(run_id)
+    assert isinstance(result.exception, AttrGraphError)
+    assert f"after `attrgraph runs delete {run_id}` where that was cut short" in str(result.exception)
+    assert not list((small_experiment.parents[1] / "runs" / run_id).glob("*.json"))
+
+
+@pytest.mark.neo4j
 @pytest.mark.filterwarnings("ignore:AssetExecutionContext.run_id is deprecated")
 def test_a_step_of_dagster_refuses_in_one_line_and_the_other_one_goes_on(hold, environment_store):
     """The run is not said to have failed: its own process makes it."""
