@@ -4,6 +4,7 @@ The server is stopped meanwhile, and started again if it ran. A backup holds the
 is opened by the password of the home it is in.
 """
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -66,10 +67,11 @@ def _dump(server: EmbeddedServer, staging: Path, file: Path, console: Console | 
         dump.chmod(0o600)
         _sync(dump)
         dump.replace(file)
-        _sync(file.parent)
     except (AttrGraphError, OSError) as error:
         before = "the one of before is as it was" if file.exists() else "no file was left"
         raise AttrGraphError(f"there is no new backup in {file}, and {before}. {error}") from error
+    with contextlib.suppress(OSError):  # some disks of a network do not sync folders
+        _sync(file.parent)
     return file.stat().st_size
 
 

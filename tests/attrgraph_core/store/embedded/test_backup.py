@@ -4,6 +4,8 @@
 restored and brought up to date.
 """
 
+import errno
+import os
 import signal
 import stat
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from attrgraph_core.errors import AttrGraphError
 from attrgraph_core.graph.sparsify import sparsify
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.embedded.backup import backup, restore
+from attrgraph_core.store.embedded.dump_file import is_whole_dump
 from attrgraph_core.store.embedded.server import EmbeddedServer
 from attrgraph_core.store.graph_store import GraphStore
 from attrgraph_core.store.graph_writer import content_hash
@@ -160,6 +163,22 @@ def test_a_dump_that_ends_too_soon_is_no_backup(server, tmp_path, monkeypatch):
     with pytest.raises(AttrGraphError, match="ends in the middle"):
         backup(server, file, console=SILENT)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backup_on_a_disk_that_does_not_sync_folders_is_one(server, tmp_path, monkeypatch):
+    server.start(SILENT)
+    file = tmp_path / "graphs.dump"
+    file.write_bytes(b"the backup of before")
+    whole = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        whole(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert backup(server, file, force=True, console=SILENT) == file.stat().st_size
+    assert is_whole_dump(file)
 
 
 @pytest.fixture
