@@ -8,8 +8,11 @@
 // @return found_nodes   INTEGER  states that are there; no row where another writer took over
 // @return found_edges   INTEGER  edges that are there
 MATCH (graph:AttributionGraph {graph_id: $graph_id})
-SET graph.written_at = datetime()
+SET graph.is_locked = true
+REMOVE graph.is_locked
 WITH graph WHERE graph.status = 'writing' AND graph.writer = $writer
+SET graph.written_at = datetime()
+WITH graph
 OPTIONAL MATCH (graph)-[:HAS_STATE]->(state:NeuronState)
 WITH graph, count(state) AS found_nodes, coalesce(sum(COUNT { (state)-[:INFLUENCES]->() }), 0) AS found_edges
 FOREACH (_ IN CASE WHEN found_nodes = $node_count AND found_edges = $edge_count THEN [1] ELSE [] END |

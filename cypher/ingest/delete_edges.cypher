@@ -6,8 +6,11 @@
 // @return deleted     INTEGER  how many; 0 where another writer took over, too
 MATCH (graph:AttributionGraph {graph_id: $graph_id})
 // Locked before the token is read: nobody takes over in between.
-SET graph.written_at = datetime()
+SET graph.is_locked = true
+REMOVE graph.is_locked
 WITH graph WHERE graph.status IN ['writing', 'deleting'] AND graph.writer = $writer
+SET graph.written_at = datetime()
+WITH graph
 MATCH (:NeuronState {graph_id: graph.graph_id})-[edge:INFLUENCES]->()
 WITH edge LIMIT $batch_size
 DELETE edge

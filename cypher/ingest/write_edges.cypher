@@ -14,9 +14,11 @@
 // @return written           INTEGER        how many edges; 0 where another writer took over
 MATCH (:Snapshot)-[held:HAS_GRAPH]->(graph:AttributionGraph {graph_id: $graph_id})
 // Locked before the token is read: nobody takes over in between, as that needs the locks of both lanes.
-FOREACH (_ IN CASE $lane WHEN 0 THEN [1] ELSE [] END | SET graph.written_at = datetime())
+FOREACH (_ IN CASE $lane WHEN 0 THEN [1] ELSE [] END | SET graph.is_locked = true REMOVE graph.is_locked)
 FOREACH (_ IN CASE $lane WHEN 1 THEN [1] ELSE [] END | SET held.is_locked = true REMOVE held.is_locked)
 WITH graph WHERE graph.status = 'writing' AND graph.writer = $writer
+FOREACH (_ IN CASE $lane WHEN 0 THEN [1] ELSE [] END | SET graph.written_at = datetime())
+WITH graph
 // The index finds a layer's states, given a condition on each of its properties; on an empty database the planner
 // would not see that it is the better one.
 MATCH (source:NeuronState {graph_id: $graph_id, layer: $source_layer})

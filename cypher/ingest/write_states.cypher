@@ -14,8 +14,11 @@
 // @return written      INTEGER       how many states; 0 where another writer took over
 MATCH (graph:AttributionGraph {graph_id: $graph_id})
 // Locked before the token is read: nobody takes over in between.
-SET graph.written_at = datetime()
+SET graph.is_locked = true
+REMOVE graph.is_locked
 WITH graph WHERE graph.status = 'writing' AND graph.writer = $writer
+SET graph.written_at = datetime()
+WITH graph
 UNWIND range(0, size($layers) - 1) AS row
 MERGE (neuron:Neuron {run_id: $run_id, layer: $layers[row], index: $indices[row]})
 SET neuron.kind = $kinds[row]

@@ -10,6 +10,8 @@ from attrgraph_core.graph.sparsify import sparsify
 from attrgraph_core.store import batches, graph_lanes, graph_writer
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.graph_store import GraphStore
+from attrgraph_core.store.queries import load_query
+from attrgraph_core.targeting.neuron_set import NeuronSet
 
 pytestmark = pytest.mark.neo4j
 
@@ -143,6 +145,29 @@ def test_a_writer_overtaken_while_it_deletes_leaves_the_other_graph_whole(store,
             store.save(graph, **place)
     found = store.graph(f"{run_id}/stage_1/epoch_0/deeplift/label")
     assert found.edges["weight"].tolist() == [6.0, -3.0, -12.0, 3.0, -6.0]
+
+
+def test_who_was_overtaken_and_a_skipped_pruning_leave_a_graph_of_the_same_version(store, run_id, graph):
+    """Readers compare it: they would read again, or give up."""
+    graph_id = store.save(graph, run_id=run_id, stage=1, epoch=0, edge_mass=1.0).graph_id
+    circuit_id = store.save_circuit(
+        graph_id, "neuron_influence", {}, store.query("neuron_influence", graph_id=graph_id)
+    )
+    store.save_neuron_set([circuit_id], NeuronSet({"fc1": (0,)}, "top_influence", 0.5), run_id=run_id)
+    lists = dict.fromkeys(load_query("ingest/write_states").params, []) | {"run_id": run_id}
+    edges = {"source_layer": "fc1", "target_layer": "fc2"} | dict.fromkeys(
+        ("source_places", "target_places", "weights", "abs_weights"), []
+    )
+    calls = {
+        "prune_graph": {}, "write_states": lists, "write_edges": edges | {"lane": 0},
+        "complete_graph": {"node_count": 0, "edge_count": 0, "content_hash": ""}, "delete_graph": {},
+        "delete_edges": {"batch_size": 1}, "delete_states": {"batch_size": 1}, "delete_circuit_members": {"batch_size": 1},
+    }  # fmt: skip
+    text = "MATCH (graph:AttributionGraph {graph_id: $id}) RETURN properties(graph) AS found"
+    before = store.run_cypher(text, {"id": graph_id})["found"].tolist()
+    for name, parameters in calls.items():
+        store._database.write(name, **{**parameters, "graph_id": graph_id, "writer": "overtaken"})
+        assert store.run_cypher(text, {"id": graph_id})["found"].tolist() == before, name
 
 
 DELETION = ("hide_run", "delete_states", "delete_graph", "delete_matches", "delete_selections", "delete_neurons")

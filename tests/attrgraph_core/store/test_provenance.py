@@ -261,11 +261,16 @@ def test_a_circuit_of_a_graph_replaced_meanwhile_is_not_taken_for_fresh(store, r
     table = store.query("neuron_influence", graph_id=graph_id)
     whole = neo4j.ManagedTransaction.run
     writer = threading.Thread(target=lambda: store.save(scaled(2.0), **place))
+    begins = threading.Event()
 
     def run(self, text, *arguments, **more):
+        if "MERGE (graph:AttributionGraph" in text:
+            begins.set()
         if "MERGE (circuit)-[:CONTAINS]" in text and writer.ident is None:
             writer.start()
+            assert begins.wait(60.0)
             writer.join(1.0 if together else 60.0)
+            assert writer.is_alive() is together
         return whole(self, text, *arguments, **more)
 
     with pytest.MonkeyPatch.context() as patch:
