@@ -178,7 +178,7 @@ class GraphStore:
         dagster_run_id: str | None = None,
         makes_run: bool = True,
     ) -> str:
-        """Make a run of an experiment (unless `makes_run` is false: then it is refused), or bring it up to date; its id.
+        """Make a run of an experiment (unless `makes_run` is false: refused), or bring it up to date; its id.
 
         `configuration` (values that JSON has) is what `compare_runs` compares; without it that of before stays.
         """

@@ -93,7 +93,8 @@ def test_a_full_disk_hinders_nobody_and_a_folder_without_locks_is_named(tmp_path
     (tmp_path / "digits-seed-1").write_text("")
     (tmp_path / "digits-seed-2" / ".lock").mkdir(parents=True)
     for run_id in ("digits-seed-1", "digits-seed-2"):
-        with pytest.raises(AttrGraphError, match=f"run {run_id} cannot be locked in .* ATTRGRAPH_RUNS"), run_lock(run_id):
+        told = f"run {run_id} cannot be locked in .* ATTRGRAPH_RUNS"
+        with pytest.raises(AttrGraphError, match=told), run_lock(run_id):
             pass
         assert not is_held(run_id)
 

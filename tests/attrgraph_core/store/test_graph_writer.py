@@ -154,14 +154,13 @@ def test_who_was_overtaken_and_a_skipped_pruning_leave_a_graph_of_the_same_versi
         graph_id, "neuron_influence", {}, store.query("neuron_influence", graph_id=graph_id)
     )
     store.save_neuron_set([circuit_id], NeuronSet({"fc1": (0,)}, "top_influence", 0.5), run_id=run_id)
-    lists = dict.fromkeys(load_query("ingest/write_states").params, []) | {"run_id": run_id}
-    edges = {"source_layer": "fc1", "target_layer": "fc2"} | dict.fromkeys(
-        ("source_places", "target_places", "weights", "abs_weights"), []
-    )
+    states = {name: [] for name in load_query("ingest/write_states").params} | {"run_id": run_id}
+    edges = {name: [] for name in load_query("ingest/write_edges").params}
+    edges |= {"source_layer": "fc1", "target_layer": "fc2", "lane": 0}
     calls = {
-        "prune_graph": {}, "write_states": lists, "write_edges": edges | {"lane": 0},
-        "complete_graph": {"node_count": 0, "edge_count": 0, "content_hash": ""}, "delete_graph": {},
-        "delete_edges": {"batch_size": 1}, "delete_states": {"batch_size": 1}, "delete_circuit_members": {"batch_size": 1},
+        "prune_graph": {}, "write_states": states, "write_edges": edges, "delete_graph": {},
+        "complete_graph": {"node_count": 0, "edge_count": 0, "content_hash": ""}, "delete_edges": {"batch_size": 1},
+        "delete_states": {"batch_size": 1}, "delete_circuit_members": {"batch_size": 1},
     }  # fmt: skip
     text = "MATCH (graph:AttributionGraph {graph_id: $id}) RETURN properties(graph) AS found"
     before = store.run_cypher(text, {"id": graph_id})["found"].tolist()

@@ -115,9 +115,10 @@ def test_a_neuron_set_of_a_run_that_is_being_deleted_is_refused(store, run_id, g
 
     store._database.write("hide_run", run_id=run_id, writer="deleter")
     store._database.write("delete_selections", run_id=run_id, batch_size=1)
-    for name, asked in (("neuron_set", {"neuron_set_id": neuron_set_id}), ("neuron_set_membership", {"run_id": run_id})):
+    asked = {"neuron_set": {"neuron_set_id": neuron_set_id}, "neuron_set_membership": {"run_id": run_id}}
+    for name, parameters in asked.items():
         with pytest.raises(AttrGraphError, match=f"run '{run_id}' is being deleted"):
-            store.query(name, **asked)
+            store.query(name, **parameters)
 
 
 def test_a_graph_of_the_run_replaced_meanwhile_is_asked_again_and_a_new_one_is_no_harm(
