@@ -164,6 +164,10 @@ def _product_per_sample(shift: Tensor, gradient: Tensor) -> Tensor:
     alike = [place for place in range(1, gradient.dim()) if shape[place] == 1 and gradient.shape[place] > 1]
     if alike:
         gradient = gradient.sum(dim=alike, keepdim=True)
+    shift = shift.reshape(shape)
+    # In the order of memory, so that flattening is no copy where channels are last.
+    order = [0, *sorted(range(1, gradient.dim()), key=lambda place: -gradient.stride(place))]
+    shift, gradient = shift.permute(order), gradient.permute(order)
     if shape[0] == 1:
         return gradient.flatten(1) @ shift.flatten()
     return (shift.reshape(len(gradient), 1, -1) @ gradient.reshape(len(gradient), -1, 1)).flatten()

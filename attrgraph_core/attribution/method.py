@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from attrgraph_core.attribution.structure import NetworkStructure
 
-# Of all layers' outputs, where a sample is several rows: 16 MiB in float32. With gradients and what lies between layers
+# Of all layers' outputs, where a sample is several rows: 10 MiB in float32. With gradients and what lies between layers
 # a pass then stays within what the allocator keeps; memory fetched anew from the system costs a fifth more time.
-ELEMENTS_AT_ONCE = 1 << 22
+ELEMENTS_AT_ONCE = 5 << 19
 
 
 @dataclass(frozen=True)
