@@ -11,6 +11,7 @@ take.
 """
 
 import argparse
+import copy
 import importlib.util
 import itertools
 import json
@@ -116,6 +117,10 @@ def beside_a_step(network: nn.Module, inputs: Tensor, rounds: int) -> dict[str, 
             what = f"{name}, {'and absolute' if absolute else 'signed'}"
             contenders[what] = edges_of(network, inputs, labels, name, absolute)
     contenders["deeplift, signed, 8 class graphs"] = edges_of(network, inputs, labels, "deeplift", False, 8)
+    if inputs.dim() == 4:  # as attribution runs convolutions; the step beside which all are is what a user has
+        order = torch.channels_last
+        other, own = copy.deepcopy(network).to(memory_format=order), inputs.to(memory_format=order)
+        contenders["a training step with channels last"] = lambda: training_step(other, own, labels)
     seconds = interleaved(contenders, rounds)
     steps = seconds.pop("training step")
     return {name: [own / step for own, step in zip(values, steps, strict=True)] for name, values in seconds.items()}

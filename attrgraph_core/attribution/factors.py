@@ -166,7 +166,7 @@ def _product_per_sample(shift: Tensor, gradient: Tensor) -> Tensor:
         gradient = gradient.sum(dim=alike, keepdim=True)
     shift = shift.reshape(shape)
     # In the order of memory, so that flattening is no copy where channels are last.
-    order = [0, *sorted(range(1, gradient.dim()), key=lambda place: -gradient.stride(place))]
+    order = [0, *sorted(range(1, gradient.dim()), key=gradient.stride().__getitem__, reverse=True)]
     shift, gradient = shift.permute(order), gradient.permute(order)
     if shape[0] == 1:
         return gradient.flatten(1) @ shift.flatten()
