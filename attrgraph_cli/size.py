@@ -15,14 +15,13 @@ def size() -> None:
     embedded server's files are measured too, those of a server of yours are not to be seen from here.
     """
     from attrgraph_core.store.graph_store import GraphStore
-    from attrgraph_core.store.sizes import counted_bytes
+    from attrgraph_core.store.sizes import bytes_of_kinds, counted_bytes
 
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH_WITHOUT_TERMINAL)
     with GraphStore.open() as store:
         kinds, runs = store.sizes()
         is_embedded = store.connection.way == "embedded"
-    count_of = kinds.set_index("kind")["count"]
-    counted = counted_bytes(count_of["NeuronState"], count_of["[INFLUENCES]"])
+    counted = bytes_of_kinds(kinds)
     _say(console, f"graphs: {counted / 1e6:,.1f} MB, counted by their records")
     if is_embedded:
         _print_files(console, counted)

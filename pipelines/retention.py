@@ -64,14 +64,14 @@ def prune_graphs(context: dg.OpExecutionContext, config: RetentionConfig, graph_
 
 def _sizes(store: "GraphStore", when: str) -> dict[str, int]:
     """What the store holds; its bytes as counted by its records, and on disk where that is to be seen."""
-    from attrgraph_core.store.sizes import counted_bytes, disk_bytes
+    from attrgraph_core.store.sizes import bytes_of_kinds, disk_bytes
 
     nodes, relationships = store.counts()
-    kinds = store.sizes()[0].set_index("kind")["count"]
+    kinds, _ = store.sizes()
     found = {
         f"nodes_{when}": nodes,
         f"relationships_{when}": relationships,
-        f"graph_bytes_{when}": counted_bytes(kinds["NeuronState"], kinds["[INFLUENCES]"]),
+        f"graph_bytes_{when}": bytes_of_kinds(kinds),
     }
     on_disk = disk_bytes(store.connection)
     return found if on_disk is None else {**found, f"disk_bytes_{when}": on_disk}

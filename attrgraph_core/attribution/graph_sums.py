@@ -18,7 +18,7 @@ from attrgraph_core.attribution.structure import INPUT, Layer, NetworkStructure
 from attrgraph_core.attribution.term import Term, sums_by_sample
 from attrgraph_core.attribution.waiting_terms import WaitingTerms
 from attrgraph_core.errors import AttrGraphError
-from attrgraph_core.graph.attribution_graph import AttributionGraph
+from attrgraph_core.graph.attribution_graph import AttributionGraph, completeness_delta
 from attrgraph_core.graph.sparsify import EdgeLimits, strongest_in_rows
 
 Pair = tuple[Tensor, Tensor | None]
@@ -121,7 +121,7 @@ def graph_of(
         target=target,
         baseline=baseline,
         sample_count=sums.sample_count,
-        completeness_delta=sums.gap / max(sums.explained, float(np.finfo(np.float32).tiny)),
+        completeness_delta=completeness_delta(sums.gap, sums.explained),
         total_edge_count=sum(int(_are_there(layer, sums).sum()) for layer in structure.layers),
     )
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from attrgraph_core.attribution.neuron_methods.neuron_method import NeuronShares
 from attrgraph_core.attribution.structure import INPUT, NetworkStructure
 from attrgraph_core.errors import AttrGraphError
-from attrgraph_core.graph.attribution_graph import AttributionGraph
+from attrgraph_core.graph.attribution_graph import AttributionGraph, completeness_delta
 from attrgraph_core.graph.canonical_graph import EDGE_COLUMNS
 
 
@@ -72,7 +72,7 @@ def neuron_graph_of(
         target=target,
         baseline=baseline,
         sample_count=sums.sample_count,
-        completeness_delta=sums.gap / max(sums.explained, float(np.finfo(np.float32).tiny)),
+        completeness_delta=completeness_delta(sums.gap, sums.explained),
         total_edge_count=0,
     )
 

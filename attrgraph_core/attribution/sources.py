@@ -105,7 +105,7 @@ class Sources:
 
     def group(self, edges: Tensor) -> Tensor:
         """Sums of the columns of each neuron; (..., columns of the weight) to (..., edges a target)."""
-        return edges if self.is_plain else sum_columns(edges, self.columns, self.neurons.shape[1])
+        return sum_columns(edges, self.columns, self.neurons.shape[1])
 
 
 def linear_sources(ids: Tensor) -> Sources:

@@ -24,6 +24,7 @@ from attrgraph_core.attribution.structure import Layer, NetworkStructure
 from attrgraph_core.attribution.target import Logits
 from attrgraph_core.attribution.term import sums_by_sample
 from attrgraph_core.errors import AttrGraphError
+from attrgraph_core.graph.attribution_graph import completeness_delta
 
 SAMPLES_AT_ONCE = 16
 
@@ -57,7 +58,7 @@ def top_influence_counts(
                 counts.add(ready.structure, Batch(inputs[part], own, ready.baselines), own.labels)
     if ready is None:
         raise AttrGraphError("there are no samples to attribute")
-    refuse_gap(counts.method, "label", counts.gap / max(counts.explained, float(np.finfo(np.float32).tiny)), precision)
+    refuse_gap(counts.method, "label", completeness_delta(counts.gap, counts.explained), precision)
     return pd.concat(_tables(ready.structure, counts.by_class), ignore_index=True)
 
 

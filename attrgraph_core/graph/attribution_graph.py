@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+
+
+def completeness_delta(gap: float, explained: float) -> float:
+    """What attributions miss of the scores that they explain, over these; both are sums of sizes over samples."""
+    return gap / max(explained, float(np.finfo(np.float32).tiny))
 
 
 @dataclass(frozen=True)

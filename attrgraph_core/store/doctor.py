@@ -16,7 +16,7 @@ from attrgraph_core.store.connection import Connection, verify
 from attrgraph_core.store.database import Database
 from attrgraph_core.store.queries import load_query
 from attrgraph_core.store.schema import applied_versions, schema_files
-from attrgraph_core.store.sizes import counted_bytes
+from attrgraph_core.store.sizes import bytes_of_kinds
 
 if TYPE_CHECKING:
     from attrgraph_core.store.embedded.server import EmbeddedServer
@@ -192,9 +192,8 @@ def read_memory(database: Database, embedded: "EmbeddedServer | None") -> Memory
         heap, machine = _positive(of_java["heap"]), _positive(of_java["machine"])
     except AttrGraphError:  # Aura lets nobody ask, nor does a role of few rights
         heap, machine = None, None
-    kinds = database.read(load_query("lookup/kind_counts"), {}).set_index("kind")["count"]
+    counted = bytes_of_kinds(database.read(load_query("lookup/kind_counts"), {}))
     largest = database.read(load_query("lookup/largest_graph"), {})["edge_count"].iloc[0]
-    counted = counted_bytes(kinds["NeuronState"], kinds["[INFLUENCES]"])
     return Memory(
         page_cache=_bytes(settings.get(PAGE_CACHE)),
         heap=_bytes(settings.get(HEAP)) or heap,

@@ -4,6 +4,8 @@ What was committed is in the log of transactions first, and in the store's files
 quarter of an hour later; Community Edition cannot be asked for one. docs/graph.md says what the bytes are made of.
 """
 
+import pandas as pd
+
 from attrgraph_core.store.connection import Connection
 
 EDGE_BYTES = 75  # an INFLUENCES with its properties
@@ -13,6 +15,12 @@ STATE_BYTES = 730  # a NeuronState with its properties, its two relationships an
 def counted_bytes(state_count: int, edge_count: int) -> int:
     """Bytes that neurons in graphs and edges take at least: all but a few hundredths of a store."""
     return STATE_BYTES * int(state_count) + EDGE_BYTES * int(edge_count)
+
+
+def bytes_of_kinds(kinds: pd.DataFrame) -> int:
+    """`counted_bytes` of all graphs, by the counts of kinds of nodes and relationships (columns kind, count)."""
+    count_of = kinds.set_index("kind")["count"]
+    return counted_bytes(count_of["NeuronState"], count_of["[INFLUENCES]"])
 
 
 def disk_bytes(connection: Connection) -> int | None:
