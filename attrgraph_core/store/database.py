@@ -61,7 +61,7 @@ class Database:
         def transact(transaction: neo4j.ManagedTransaction) -> Result:
             def write(name: str, **parameters: Any) -> Rows:
                 text = load_query(name if "/" in name else f"ingest/{name}").text
-                return transaction.run(cast(LiteralString, text), parameters).data()
+                return transaction.run(cast(LiteralString, text), _sent(parameters)).data()
 
             return work(write)
 
@@ -93,6 +93,7 @@ class Database:
         values = check_parameters(query, asked)
         if query.computed is not None:
             values[query.computed.name] = computed
+        values = _sent(values)
 
         def work(transaction: neo4j.ManagedTransaction) -> tuple[list[str], list[list[Any]]]:
             text = query.in_one_record if query.is_bulk else query.text
@@ -203,6 +204,18 @@ class Database:
                 session.run(cast(LiteralString, text), {"projection": projection}).consume()
         except (DriverError, Neo4jError, OSError):
             pass  # the error that led here says more
+
+
+class _Values(list[Any]):
+    """Values of one parameter. The driver spells out all parameters for its log, whether it is written or not; of long
+    lists that takes longer than to pack and send them."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} values>"
+
+
+def _sent(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _Values(value) if isinstance(value, list) else value for name, value in parameters.items()}
 
 
 def _table(columns: list[str], rows: list[list[Any]]) -> pd.DataFrame:

@@ -1,4 +1,5 @@
-"""What is transient is tried again: two transactions of ours that lock the same runs in opposite order, for real."""
+"""What is transient is tried again: two transactions of ours that lock the same runs in opposite order, for real; and
+long lists are not spelled out for a log that nobody writes."""
 
 import threading
 import time
@@ -10,6 +11,7 @@ import pytest
 from attrgraph_core.errors import AttrGraphError, UnreachableError
 from attrgraph_core.store import database
 from attrgraph_core.store.database import Database
+from attrgraph_core.store.queries import load_query
 
 pytestmark = pytest.mark.neo4j
 
@@ -98,3 +100,16 @@ def test_what_only_reads_is_asked_again_and_what_writes_is_not(store, monkeypatc
     cut_once(monkeypatch, "keys")
     with pytest.raises(UnreachableError):  # nobody knows how far it came
         store._database.run("CREATE (nothing) DELETE nothing RETURN 1 AS one", {}, read_only=False)
+
+
+def test_values_of_long_lists_are_sent_and_never_spelled_out(store, run_ids):
+    class Name(str):
+        __slots__ = ()
+
+        def __repr__(self):
+            raise AssertionError("a value was spelled out")
+
+    rows = store._database.write("lock_runs", run_ids=[Name(run_id) for run_id in run_ids])
+    assert [row["run_id"] for row in rows] == run_ids
+    asked = {"holder_id": "none", "layers": [Name("fc1")], "indices": [0]}
+    assert store._database.read(load_query("lookup/missing_states"), asked)["name"].tolist() == ["fc1/0"]
