@@ -49,7 +49,11 @@ def content_hash(sparse: SparseGraph) -> str:
             digest.update("\0".join(names).encode())
             for rows in slices(column.to_frame(), HASHED_ROWS):
                 values = rows.iloc[:, 0]
-                digest.update(names.get_indexer(values).tobytes() if is_text else values.to_numpy().tobytes())
+                if is_text:
+                    codes, found = values.factorize()
+                    digest.update(names.get_indexer(found)[codes].tobytes())
+                else:
+                    digest.update(values.to_numpy().tobytes())
     return digest.hexdigest()
 
 
