@@ -152,7 +152,7 @@ def states_without_edges(store: Any, sparse: Any) -> dict[str, str]:
     snapshot_id = write_snapshot(store._database, name, 1, 0, None, None)
     store._database.write("begin_graph", snapshot_id=snapshot_id, properties={}, **graph)
     for batch in state_batches(sparse.graph.neurons):
-        store._database.write("write_states", run_id=name, **graph, **batch)
+        store._database.write("write_states", lane=0, run_id=name, **graph, **batch)
     return graph
 
 

@@ -2,6 +2,7 @@
 //
 // @param  graph_id     STRING        graph
 // @param  writer       STRING        token of who writes it
+// @param  lane         INTEGER       0 or 1: transactions of two lanes do not wait for each other
 // @param  run_id       STRING        run
 // @param  layers       LIST<STRING>  a value a state, as in all lists
 // @param  indices      LIST<INTEGER> of the neuron in its layer
@@ -12,12 +13,12 @@
 // @param  kept_ins     LIST<FLOAT>   abs_weight of the kept edges in
 // @param  total_outs   LIST<FLOAT>   abs_weight of all edges out
 // @return written      INTEGER       how many states; 0 where another writer took over
-MATCH (graph:AttributionGraph {graph_id: $graph_id})
-// Locked before the token is read: nobody takes over in between.
-SET graph.is_locked = true
-REMOVE graph.is_locked
+MATCH (:Snapshot)-[held:HAS_GRAPH]->(graph:AttributionGraph {graph_id: $graph_id})
+// Locked before the token is read: nobody takes over in between, as that needs the locks of both lanes.
+FOREACH (_ IN CASE $lane WHEN 0 THEN [1] ELSE [] END | SET graph.is_locked = true REMOVE graph.is_locked)
+FOREACH (_ IN CASE $lane WHEN 1 THEN [1] ELSE [] END | SET held.is_locked = true REMOVE held.is_locked)
 WITH graph WHERE graph.status = 'writing' AND graph.writer = $writer
-SET graph.written_at = datetime()
+FOREACH (_ IN CASE $lane WHEN 0 THEN [1] ELSE [] END | SET graph.written_at = datetime())
 WITH graph
 UNWIND range(0, size($layers) - 1) AS row
 MERGE (neuron:Neuron {run_id: $run_id, layer: $layers[row], index: $indices[row]})

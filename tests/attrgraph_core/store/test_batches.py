@@ -31,12 +31,15 @@ def test_every_edge_is_in_one_batch_with_its_places(monkeypatch, limit):
     sparse = sparsify(dense(20), edge_mass=1.0, max_edges_per_neuron=100)
     found = list(batches.edge_batches(sparse))
     assert max(len(batch["weights"]) for batch in found) == min(limit // 28, 400)
-    rows = [
-        row
-        for batch in found
-        for row in zip(batch["source_places"], batch["target_places"], batch["weights"], strict=True)
-    ]
-    # Indices are even, places are whole.
+    rows = []
+    for batch in found:
+        ends = []
+        for side in ("source", "target"):
+            # What the query collects of a layer, whose indices are even.
+            states = [index for index in range(0, 40, 2) if batch[f"first_{side}"] <= index <= batch[f"last_{side}"]]
+            assert max(batch[f"{side}_places"]) == len(states) - 1
+            ends.append([states[place] // 2 for place in batch[f"{side}_places"]])
+        rows += zip(*ends, batch["weights"], strict=True)
     assert rows == [(i, j, i + j / 1000 + 1) for j in range(20) for i in range(20)]
 
 

@@ -154,9 +154,10 @@ def test_who_was_overtaken_and_a_skipped_pruning_leave_a_graph_of_the_same_versi
         graph_id, "neuron_influence", {}, store.query("neuron_influence", graph_id=graph_id)
     )
     store.save_neuron_set([circuit_id], NeuronSet({"fc1": (0,)}, "top_influence", 0.5), run_id=run_id)
-    states = {name: [] for name in load_query("ingest/write_states").params} | {"run_id": run_id}
+    states = {name: [] for name in load_query("ingest/write_states").params} | {"run_id": run_id, "lane": 0}
     edges = {name: [] for name in load_query("ingest/write_edges").params}
     edges |= {"source_layer": "fc1", "target_layer": "fc2", "lane": 0}
+    edges |= {name: 0 for name in ("first_source", "last_source", "first_target", "last_target")}
     calls = {
         "prune_graph": {}, "write_states": states, "write_edges": edges, "delete_graph": {},
         "complete_graph": {"node_count": 0, "edge_count": 0, "content_hash": ""}, "delete_edges": {"batch_size": 1},
